@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults of our own: negative errnos, logged once where they arise and passed up unchanged.
+ */
+#ifndef DROVER_BASE_FAULT_H
+#define DROVER_BASE_FAULT_H
+
+/* Logs "fault: <errno name> at file:line" and returns err, which must be negative. */
+#define FAULT(err) fault_at(__FILE__, __LINE__, (err))
+
+int fault_at(const char *file, int line, int err);
+
+#endif
