@@ -22,6 +22,7 @@ struct perm_table {
 	struct perms **bucket; /* owned */
 	size_t n_buckets;      /* a power of two */
 	size_t count;
+	struct perm_link **named; /* owned: by domid, the entries 1… that name it */
 };
 
 struct perm_table *perm_table_new(const struct siphash_key *key)
@@ -33,7 +34,10 @@ struct perm_table *perm_table_new(const struct siphash_key *key)
 	t->key = *key;
 	t->n_buckets = TABLE_MIN;
 	t->bucket = calloc(t->n_buckets, sizeof(struct perms *));
-	if (!t->bucket) {
+	t->named = calloc(UINT16_MAX + 1u, sizeof(struct perm_link *));
+	if (!t->bucket || !t->named) {
+		free(t->bucket);
+		free(t->named);
 		free(t);
 		return NULL;
 	}
@@ -45,6 +49,7 @@ void perm_table_free(struct perm_table *t)
 	if (!t)
 		return;
 	assert(!t->count);
+	free(t->named);
 	free(t->bucket);
 	free(t);
 }
@@ -96,6 +101,49 @@ static uint64_t entries_hash(const struct perm_table *t, const struct perm *e, s
 	return h;
 }
 
+static void link_remove(struct perm_link *l)
+{
+	if (!l->at)
+		return;
+	*l->at = l->next;
+	if (l->next)
+		l->next->at = l->at;
+	l->at = NULL;
+}
+
+static void links_add(struct perm_table *t, struct perms *p)
+{
+	for (uint32_t i = 1; i < p->n; i++) {
+		struct perm_link **head = &t->named[p->entry[i].domid], *l = &p->link[i - 1];
+
+		l->list = p;
+		l->next = *head;
+		l->at = head;
+		if (l->next)
+			l->next->at = &l->next;
+		*head = l;
+	}
+}
+
+static struct perms *list_new(struct perm_table *t, const struct perm *entry, size_t n)
+{
+	size_t size = sizeof(struct perms) + n * sizeof(*entry), at;
+	struct perms *p;
+
+	at = (size + _Alignof(struct perm_link) - 1) / _Alignof(struct perm_link) *
+	     _Alignof(struct perm_link);
+	p = malloc(at + (n - 1) * sizeof(struct perm_link));
+	if (!p)
+		return NULL;
+	p->refs = 1;
+	p->n = (uint32_t)n;
+	p->n_links = (uint32_t)n - 1;
+	p->link = (struct perm_link *)(void *)((char *)p + at);
+	memcpy(p->entry, entry, n * sizeof(*entry));
+	links_add(t, p);
+	return p;
+}
+
 int perms_intern(struct perm_table *t, const struct perm *entry, size_t n, struct perms **ret)
 {
 	uint64_t h = entries_hash(t, entry, n);
@@ -108,13 +156,10 @@ int perms_intern(struct perm_table *t, const struct perm *entry, size_t n, struc
 			return 0;
 		}
 	}
-	p = malloc(sizeof(*p) + n * sizeof(p->entry[0]));
+	p = list_new(t, entry, n);
 	if (!p)
 		return FAULT(-ENOMEM);
 	p->hash = h;
-	p->refs = 1;
-	p->n = (uint32_t)n;
-	memcpy(p->entry, entry, n * sizeof(*entry));
 	if (t->count >= t->n_buckets)
 		table_grow(t);
 	p->next = t->bucket[h & (t->n_buckets - 1)];
@@ -152,6 +197,8 @@ void perms_release(struct perm_table *t, struct perms *p)
 	for (at = &t->bucket[p->hash & (t->n_buckets - 1)]; *at != p; at = &(*at)->next)
 		;
 	*at = p->next;
+	for (uint32_t i = 0; i < p->n_links; i++)
+		link_remove(&p->link[i]);
 	t->count--;
 	free(p);
 }
@@ -175,16 +222,16 @@ bool perm_table_strip(struct perm_table *t, uint16_t domid)
 {
 	bool changed = false;
 
-	for (size_t i = 0; i < t->n_buckets; i++) {
-		for (struct perms *p = t->bucket[i]; p; p = p->next) {
-			uint32_t kept = 1;
+	while (t->named[domid]) {
+		struct perms *p = t->named[domid]->list;
+		uint32_t kept = 1;
 
-			for (uint32_t j = 1; j < p->n; j++)
-				if (p->entry[j].domid != domid)
-					p->entry[kept++] = p->entry[j];
-			changed |= kept != p->n;
-			p->n = kept;
-		}
+		link_remove(t->named[domid]);
+		for (uint32_t j = 1; j < p->n; j++)
+			if (p->entry[j].domid != domid)
+				p->entry[kept++] = p->entry[j];
+		p->n = kept;
+		changed = true;
 	}
 	return changed;
 }

@@ -25,12 +25,21 @@ struct perm {
 	uint8_t bits; /* PERM_READ | PERM_WRITE */
 };
 
+/* One entry of one list, found by its domid. */
+struct perm_link {
+	struct perm_link *next; /* borrowed */
+	struct perm_link **at;	/* what points to this one; NULL: stripped */
+	struct perms *list;	/* borrowed: the list it is part of */
+};
+
 /* An interned list: immutable but for perm_table_strip. */
 struct perms {
 	struct perms *next; /* borrowed: hash chain */
 	uint64_t hash;
 	uint32_t refs;
-	uint32_t n; /* >= 1 */
+	uint32_t n;		/* >= 1 */
+	uint32_t n_links;	/* entries 1… it was made with */
+	struct perm_link *link; /* n_links of them, in the same block */
 	struct perm entry[];
 };
 
@@ -77,7 +86,7 @@ bool perms_equal(const struct perms *a, const struct perms *b);
 /*
  * Takes domid out of every list's entries 1…: whoever gets the id next inherits nothing (XSA-322).
  * Entry 0 stays: nodes that the domain owns are removed by the caller. The cost is that of the
- * lists that exist, not of the nodes which share them. True where a list changed.
+ * distinct lists that name it, not of the nodes which share them. True where a list changed.
  */
 bool perm_table_strip(struct perm_table *t, uint16_t domid);
 
