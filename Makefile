@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# Thin over meson: each target says what it runs.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+
+.PHONY: build demo check bench fuzz soak asan clang tidy install clean
+
+build: $(BUILD)/build.ninja
+	ninja -C $(BUILD) -j$(JOBS)
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD)
+
+demo:
+	tools/deps.sh
+	$(MAKE) build
+	tools/demo.sh $(BUILD)
+
+# Everything that a change must pass. STAGE=name,name runs some stages; tools/check.py --list.
+check:
+	tools/deps.sh
+	tools/check.py $(if $(STAGE),--only $(STAGE))
+
+bench: build
+	bench/run.py $(BENCH_ARGS)
+
+# Minutes per target; a failure prints the command that replays it.
+fuzz:
+	tests/fuzz/run.py --build build-fuzz --seconds $(or $(SECONDS_EACH),60)
+
+# Random seeds until told to stop.
+soak: build
+	$(BUILD)/tests/sim/world --soak
+
+asan:
+	tools/check.py --only asan
+
+clang:
+	tools/check.py --only clang
+
+tidy:
+	tools/check.py --only tidy,clang-tidy,format
+
+install: build
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf build build-asan build-clang build-fuzz

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs the Debian packages that building and checking need, where one is missing. Asks
+# nothing of the network when none is.
+set -eu
+
+packages="
+	build-essential meson ninja-build pkg-config
+	clang clang-tidy clang-format libclang-rt-14-dev
+	libuv1-dev libjson-c-dev libcmocka-dev libxen-dev libsystemd-dev
+	xen-utils-4.17 xenstore-utils
+	python3 python3-pyxs
+	valgrind gnuplot-nox mandoc util-linux
+"
+
+missing=
+for package in $packages; do
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+	[ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "deps: missing Debian packages:$missing" >&2
+	echo "deps: install them as root: apt-get install --no-install-recommends$missing" >&2
+	exit 1
+fi
+
+echo "deps: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+install="apt-get install -y -q --no-install-recommends"
+# The package lists of a fresh machine are empty or old: fetch them only when needed.
+# shellcheck disable=SC2086
+$install $missing </dev/null || {
+	apt-get update -q </dev/null
+	$install $missing </dev/null
+}
