@@ -1,0 +1,249 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs everything that a change must pass, stage after stage, and counts every case. The last
+line is 'N passed, N failed' (and ', N skipped'); the exit status is 1 when a case failed."""
+import argparse
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+JOBS = str(os.cpu_count() or 1)
+C_FOLDERS = ('src', 'tests', 'bench')
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, name, result):
+        if result == 'passed':
+            self.passed += 1
+        elif result == 'skipped':
+            self.skipped += 1
+            print(f'  skipped: {name}', flush=True)
+        else:
+            self.failed += 1
+            self.failures.append(name)
+            print(f'  FAILED: {name}', flush=True)
+
+    def cases(self):
+        return self.passed + self.failed + self.skipped
+
+
+class Stage:
+    """One stage under way: runs commands until its time is up, and counts their cases."""
+
+    def __init__(self, name, limit_s, tally):
+        self.name = name
+        self.end = time.monotonic() + limit_s
+        self.tally = tally
+
+    def run(self, *argv, show=False, env=None):
+        """(exit status, output); a command past the stage's time is killed with its children."""
+        proc = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                errors='replace', start_new_session=True,
+                                env={**os.environ, **(env or {})})
+        try:
+            out, _ = proc.communicate(timeout=max(1, self.end - time.monotonic()))
+            status = proc.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(proc.pid, signal.SIGKILL)
+            out, _ = proc.communicate()
+            out += f'\n{self.name}: out of time\n'
+            status = 124
+        if show and out:
+            print(out, end='', flush=True)
+        return status, out
+
+    def must(self, case, *argv, env=None):
+        """A command as one case: prints its output only when it fails."""
+        status, out = self.run(*argv, env=env)
+        if status:
+            print('\n'.join(out.split('\n')[-80:]), flush=True)
+        self.tally.add(case, 'failed' if status else 'passed')
+        return status == 0
+
+    def tap(self, *argv, env=None):
+        """A program that prints TAP: each line is a case."""
+        status, out = self.run(*argv, env=env)
+        failed = self.tally.failed
+        count = 0
+        for m in re.finditer(r'^(not )?ok\b *\d* *-? *(.*)$', out, re.M):
+            skip = re.search(r'# SKIP', m.group(2), re.I)
+            result = 'failed' if m.group(1) else 'skipped' if skip else 'passed'
+            self.tally.add(f'{self.name}: {m.group(2)}', result)
+            count += 1
+        bailed = status != 0 and self.tally.failed == failed
+        if bailed or count == 0:
+            self.tally.add(f'{self.name}: {" ".join(argv)}: exit {status}, {count} cases',
+                           'failed')
+        if self.tally.failed > failed:
+            print('\n'.join(out.split('\n')[-200:]), flush=True)
+
+    def meson(self, build, *suites, env=None):
+        """meson test of some suites: the cases are those of its JUnit log."""
+        argv = ['meson', 'test', '-C', build, '--no-rebuild', '--print-errorlogs',
+                '--logbase', self.name]
+        for suite in suites:
+            argv += ['--suite', suite]
+        log = os.path.join(ROOT, build, 'meson-logs', f'{self.name}.junit.xml')
+        if os.path.exists(log):
+            os.unlink(log)
+        status, out = self.run(*argv, env=env)
+        failed = self.tally.failed
+        count = 0
+        for suite in ET.parse(log).iter('testsuite') if os.path.exists(log) else ():
+            for case in suite.iter('testcase'):
+                kinds = {child.tag for child in case}
+                result = ('failed' if kinds & {'failure', 'error'} else
+                          'skipped' if 'skipped' in kinds else 'passed')
+                self.tally.add(f'{suite.get("name")}: {case.get("name")}', result)
+                count += 1
+        if (status and self.tally.failed == failed) or count == 0:
+            self.tally.add(f'{self.name}: meson test: exit {status}, {count} cases', 'failed')
+        if self.tally.failed > failed:
+            print('\n'.join(out.split('\n')[-200:]), flush=True)
+
+
+def build(stage, folder, *options, cc='gcc'):
+    setup = ['meson', 'setup', folder, '-Dwerror=true', *options]
+    if os.path.exists(os.path.join(ROOT, folder, 'build.ninja')):
+        setup = ['meson', 'configure', folder, '-Dwerror=true', *options]
+    return (stage.must(f'{folder}: configure', *setup, env={'CC': cc}) and
+            stage.must(f'{folder}: build', 'ninja', '-C', folder, '-j' + JOBS))
+
+
+def c_files(*suffixes):
+    found = []
+    for folder in C_FOLDERS:
+        for suffix in suffixes:
+            found += glob.glob(f'{folder}/**/*{suffix}', recursive=True, root_dir=ROOT)
+    return sorted(found)
+
+
+def stage_gcc(stage):
+    build(stage, 'build')
+
+
+def stage_clang(stage):
+    build(stage, 'build-clang', cc='clang')
+
+
+def stage_tidy(stage):
+    stage.tap('tools/tidy_test.py')
+    stage.must('tidy', 'tools/tidy.py')
+
+
+def stage_format(stage):
+    stage.must('clang-format', 'clang-format', '--dry-run', '-Werror', *c_files('.c', '.h'))
+
+
+def stage_man(stage):
+    for page in sorted(glob.glob('man/*.[1-8]', root_dir=ROOT)):
+        stage.must(f'mandoc {page}', 'mandoc', '-Tlint', '-Wwarning', page)
+
+
+def stage_clang_tidy(stage):
+    if not os.path.exists(os.path.join(ROOT, 'build-clang', 'compile_commands.json')):
+        stage_clang(stage)
+    files = [f for f in c_files('.c') if f.startswith('src/') and not f.endswith('_test.c')]
+    stage.must('clang-tidy', 'sh', '-c', 'printf "%s\\n" "$@" | xargs -P ' + JOBS +
+               ' -n 4 clang-tidy --quiet -p build-clang', 'sh', *files)
+
+
+def stage_unit(stage):
+    stage.meson('build', 'unit')
+
+
+def stage_world(stage):
+    stage.meson('build', 'sim')
+
+
+def stage_diff(stage):
+    stage.meson('build', 'diff')
+
+
+def stage_system(stage):
+    stage.meson('build', 'system')
+
+
+def stage_valgrind(stage):
+    stage.meson('build', 'valgrind')
+
+
+def stage_asan(stage):
+    if build(stage, 'build-asan', '-Db_sanitize=address,undefined', '-Db_lundef=false'):
+        stage.meson('build-asan', 'unit', 'system')
+        stage.tap('build-asan/tests/sim/world', '--seeds', '0..99')
+
+
+def stage_fuzz(stage):
+    if build(stage, 'build-fuzz', '-Dfuzz=true', '-Db_sanitize=address,undefined',
+             '-Db_lundef=false', cc='clang'):
+        stage.tap('tests/fuzz/run.py', '--build', 'build-fuzz', '--seconds', '60')
+
+
+def stage_bench(stage):
+    stage.must('bench --quick', 'bench/run.py', '--quick')
+
+
+# name, what, time limit in seconds
+STAGES = [
+    ('gcc', stage_gcc, 300),
+    ('clang', stage_clang, 300),
+    ('tidy', stage_tidy, 60),
+    ('format', stage_format, 60),
+    ('man', stage_man, 60),
+    ('clang-tidy', stage_clang_tidy, 420),
+    ('unit', stage_unit, 120),
+    ('world', stage_world, 300),
+    ('diff', stage_diff, 240),
+    ('system', stage_system, 300),
+    ('valgrind', stage_valgrind, 240),
+    ('asan', stage_asan, 480),
+    ('fuzz', stage_fuzz, 420),
+    ('bench', stage_bench, 180),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--list', action='store_true', help='name the stages')
+    parser.add_argument('--only', help='stages to run, comma between them')
+    args = parser.parse_args()
+    names = [name for name, _, _ in STAGES]
+    if args.list:
+        print('\n'.join(names))
+        return 0
+    chosen = args.only.split(',') if args.only else names
+    for name in set(chosen) - set(names):
+        parser.error(f'no stage {name}; there are {", ".join(names)}')
+
+    tally = Tally()
+    begin = time.monotonic()
+    for name, function, limit_s in STAGES:
+        if name not in chosen:
+            continue
+        print(f'== {name}', flush=True)
+        start, before = time.monotonic(), tally.cases()
+        function(Stage(name, limit_s, tally))
+        print(f'   {name}: {tally.cases() - before} cases, {time.monotonic() - start:.1f} s',
+              flush=True)
+    print(f'{time.monotonic() - begin:.0f} s in all')
+    for name in tally.failures:
+        print(f'FAILED: {name}')
+    skipped = f', {tally.skipped} skipped' if tally.skipped else ''
+    print(f'{tally.passed} passed, {tally.failed} failed{skipped}')
+    return 1 if tally.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
