@@ -75,6 +75,17 @@ struct refusal {
 	uint64_t use;	  /* what it would have come to, or the current use */
 };
 
+/* Finds a domain's budget; NULL: there is no such domain. */
+struct ledger {
+	struct budget *(*find)(void *data, uint16_t domid);
+	void *data; /* borrowed */
+};
+
+static inline struct budget *ledger_find(const struct ledger *l, uint16_t domid)
+{
+	return l->find(l->data, domid);
+}
+
 void quota_policy_init(struct quota_policy *p);
 
 /* "nodes", "transaction-nodes", … and "event-dropped", "protocol", "stall". Never NULL. */

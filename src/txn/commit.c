@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commit. The changes are applied to a tree of their own that shares all else with the live one,
+ * which becomes the live one in a single assignment: until then nothing is changed, after it
+ * nothing can fail. Invariant: budgets, live tree and events move together or not at all.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/own.h"
+#include "txn/access.h"
+
+/* A commit under way. */
+struct commit {
+	const struct txn_ground *g;
+	struct txn *t;
+	struct tree work;     /* the live tree with the changes */
+	struct txn_sum sum;   /* what they charge, removals not counted */
+	struct txn_sum credit; /* what removed nodes give back; only to decide */
+	struct node **gone;   /* owned: array of owned references */
+	size_t n_gone;
+	struct edge *edges;   /* owned */
+};
+
+/* An ownership edge to be told of after the commit. */
+struct edge {
+	struct edge *next;
+	uint16_t domid;
+	size_t len;
+	char path[];
+};
+
+static void commit_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets)
+{
+	struct commit *c = data;
+
+	txn_sum_add(&c->sum, domid, nodes, octets);
+}
+
+static void commit_edge(void *data, uint16_t domid, const char *path, size_t len)
+{
+	struct commit *c = data;
+	struct edge *e = malloc(sizeof(*e) + len);
+
+	if (!e) {
+		c->sum.failed = true;
+		return;
+	}
+	e->domid = domid;
+	e->len = len;
+	memcpy(e->path, path, len);
+	e->next = c->edges;
+	c->edges = e;
+}
+
+static const struct tree_ops commit_ops = { .charge = commit_charge, .edge = commit_edge };
+
+static void commit_fini(struct commit *c)
+{
+	struct store *s = c->g->store;
+
+	store_discard(s, c->work.root, false);
+	for (size_t i = 0; i < c->n_gone; i++)
+		store_discard(s, c->gone[i], false);
+	free(c->gone);
+	txn_sum_fini(&c->sum);
+	txn_sum_fini(&c->credit);
+	while (c->edges) {
+		struct edge *next = c->edges->next;
+
+		free(c->edges);
+		c->edges = next;
+	}
+}
+
+static bool same_children(const struct node *a, const struct node *b)
+{
+	const struct node *x = NULL, *y = NULL;
+
+	if (a->kids == b->kids || a->gen == b->gen)
+		return true;
+	do {
+		x = node_child_after(a->kids, x);
+		y = node_child_after(b->kids, y);
+		if (!x != !y)
+			return false;
+		if (x && (x->name_len != y->name_len || memcmp(x->data, y->data, x->name_len)))
+			return false;
+	} while (x);
+	return true;
+}
+
+/* Whether what was seen at path is still so. */
+static bool still_so(const struct txn_access *a, const struct node *then, const struct node *now)
+{
+	if (then == now)
+		return true;
+	if (!then || !now)
+		return false;
+	if (a->saw & TXN_SAW_VALUE &&
+	    (then->value_len != now->value_len ||
+	     memcmp(node_value(then), node_value(now), now->value_len)))
+		return false;
+	if (a->saw & TXN_SAW_PERMS && !perms_equal(then->perms, now->perms))
+		return false;
+	return !(a->saw & TXN_SAW_CHILDREN) || same_children(then, now);
+}
+
+static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_conflict *ret)
+{
+	const struct node *live = g->store->live.root;
+	struct txn_access *a;
+
+	if (!t->doomed && t->base == live)
+		return 0;
+	list_for_each(a, &t->order, link) {
+		if (!t->doomed &&
+		    (!a->saw || still_so(a, store_find_node(t->base, a->path, a->len),
+					 store_find_node(live, a->path, a->len))))
+			continue;
+		ret->path = a->path;
+		ret->len = a->len;
+		return EAGAIN;
+	}
+	return t->doomed ? EAGAIN : 0;
+}
+
+static int apply_remove(struct commit *c, const struct txn_access *a)
+{
+	struct node **p;
+	int r;
+
+	if (!store_find_node(c->work.root, a->path, a->len))
+		return 0;
+	p = realloc(c->gone, (c->n_gone + 1) * sizeof(struct node *));
+	if (!p)
+		return FAULT(-ENOMEM);
+	c->gone = p;
+	r = tree_remove(c->g->store, &c->work, a->path, a->len, &c->gone[c->n_gone]);
+	if (!r)
+		c->n_gone++;
+	return r;
+}
+
+/*
+ * The node at a prefix of a path, missing now. Made by the transaction: as it made it. Else it
+ * was removed meanwhile by somebody who does not conflict: as a WRITE now would make it.
+ */
+static int apply_create_one(struct commit *c, const char *path, size_t len)
+{
+	const struct txn_access *a = txn_access_find(c->t, path, len);
+	const struct node *mine = store_find_node(c->t->tree.root, path, len), *up;
+	struct perms *perms;
+	const char *value = "";
+	size_t value_len = 0;
+
+	up = store_find_node(c->work.root, path, path_parent_len(path, len));
+	assert(up);
+	perms = up->perms;
+	if (mine && a && a->wrote & (TXN_CREATED | TXN_WROTE_PERMS))
+		perms = mine->perms;
+	if (mine && a && a->wrote & TXN_WROTE_VALUE) {
+		value = node_value(mine);
+		value_len = mine->value_len;
+	}
+	return tree_create(c->g->store, &c->work, path, len, perms, value, value_len);
+}
+
+static int apply_create(struct commit *c, const char *path, size_t len)
+{
+	size_t pos = 0, name_len;
+	const char *name;
+	int r;
+
+	while (path_next(path, len, &pos, &name, &name_len)) {
+		if (store_find_node(c->work.root, path, pos))
+			continue;
+		r = apply_create_one(c, path, pos);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int apply_write(struct commit *c, const struct txn_access *a)
+{
+	const struct node *mine = store_find_node(c->t->tree.root, a->path, a->len), *now;
+	struct store *s = c->g->store;
+	int r;
+
+	if (!mine)
+		return 0; /* removed after it was written */
+	now = store_find_node(c->work.root, a->path, a->len);
+	if (!now)
+		return apply_create(c, a->path, a->len);
+	if (a->wrote & TXN_WROTE_VALUE &&
+	    (now->value_len != mine->value_len ||
+	     memcmp(node_value(now), node_value(mine), mine->value_len))) {
+		r = tree_set_value(s, &c->work, a->path, a->len, node_value(mine), mine->value_len);
+		if (r)
+			return r;
+		now = store_find_node(c->work.root, a->path, a->len);
+	}
+	if (a->wrote & TXN_WROTE_PERMS && now->perms != mine->perms)
+		return tree_set_perms(s, &c->work, a->path, a->len, mine->perms);
+	return 0;
+}
+
+static int commit_apply(struct commit *c)
+{
+	struct txn_access *a;
+	int r;
+
+	list_for_each(a, &c->t->order, link) {
+		if (!(a->wrote & TXN_REMOVED))
+			continue;
+		r = apply_remove(c, a);
+		if (r)
+			return r;
+	}
+	list_for_each(a, &c->t->order, link) {
+		if (!(a->wrote & ~TXN_REMOVED))
+			continue;
+		r = apply_write(c, a);
+		if (r)
+			return r;
+	}
+	return c->sum.failed ? FAULT(-ENOMEM) : 0;
+}
+
+static void credit_node(void *data, const struct node *n)
+{
+	txn_sum_add(data, perms_owner(n->perms), 1, (int64_t)node_charge(n));
+}
+
+/* Counts what the removed nodes give back: only when a quota would be passed without it. */
+static void credit_all(struct commit *c)
+{
+	bool whole;
+
+	if (c->credit.n)
+		return;
+	for (size_t i = 0; i < c->n_gone; i++)
+		store_walk(c->gone[i], SIZE_MAX, &whole, credit_node, &c->credit);
+}
+
+static int reserve_one(struct commit *c, const struct txn_delta *d, enum quota_id q, int64_t more)
+{
+	struct budget *b = ledger_find(c->g->ledger, d->domid);
+
+	if (more <= 0)
+		return 0;
+	if (!b)
+		return EAGAIN; /* its owner died meanwhile */
+	if (!budget_check(b, q, (uint64_t)more))
+		return 0;
+	store_settle(c->g->store);
+	credit_all(c);
+	for (size_t i = 0; i < c->credit.n; i++)
+		if (c->credit.delta[i].domid == d->domid)
+			more -= q == QUOTA_NODES ? c->credit.delta[i].nodes
+						 : c->credit.delta[i].octets;
+	if (more <= 0 || !budget_check(b, q, (uint64_t)more))
+		return 0;
+	budget_refuse(b, q,
+		      &(struct refusal){ .op = "TRANSACTION_END",
+					 .limit = b->limits.hard[q],
+					 .use = b->used[q] + (uint64_t)more });
+	return ENOSPC;
+}
+
+static int commit_reserve(struct commit *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->sum.n && !r; i++) {
+		r = reserve_one(c, &c->sum.delta[i], QUOTA_NODES, c->sum.delta[i].nodes);
+		if (!r)
+			r = reserve_one(c, &c->sum.delta[i], QUOTA_MEMORY, c->sum.delta[i].octets);
+	}
+	return r;
+}
+
+static const struct perms *parent_perms(const struct node *root, const char *path, size_t len)
+{
+	const struct node *n;
+
+	if (len <= 1)
+		return NULL;
+	n = store_find_node(root, path, path_parent_len(path, len));
+	return n ? n->perms : NULL;
+}
+
+static void publish_one(struct commit *c, const struct node *old, const struct txn_access *a)
+{
+	const struct node *root = c->g->store->live.root;
+	struct change ch = {
+		.path = a->path,
+		.len = a->len,
+		.old_node = store_find_node(old, a->path, a->len),
+		.new_node = store_find_node(root, a->path, a->len),
+		.old_parent = parent_perms(old, a->path, a->len),
+		.new_parent = parent_perms(root, a->path, a->len),
+	};
+
+	if (!ch.old_node && !ch.new_node)
+		return;
+	ch.removed = a->wrote & TXN_REMOVED && ch.old_node;
+	watch_fire(c->g->watches, &ch);
+}
+
+/* The new tree is live; what it no longer has is given back between rounds. */
+static void commit_publish(struct commit *c)
+{
+	struct store *s = c->g->store;
+	struct node *old = s->live.root;
+	const struct tree_ops *ops = s->live.ops;
+	struct txn_access *a;
+
+	s->live.root = TAKE(c->work.root);
+	for (size_t i = 0; i < c->sum.n; i++)
+		ops->charge(s->live.data, c->sum.delta[i].domid, c->sum.delta[i].nodes,
+			    c->sum.delta[i].octets);
+	for (const struct edge *e = c->edges; e; e = e->next)
+		if (ops->edge)
+			ops->edge(s->live.data, e->domid, e->path, e->len);
+	for (size_t i = 0; i < c->n_gone; i++)
+		store_discard(s, c->gone[i], true);
+	c->n_gone = 0;
+	if (watch_may_fire(c->g->watches))
+		list_for_each(a, &c->t->order, link)
+			if (a->wrote && !(a->wrote & TXN_IMPLIED))
+				publish_one(c, old, a);
+	store_discard(s, old, false);
+}
+
+static bool held_back(const struct txn_ground *g, struct txn *t, struct contender *who)
+{
+	struct txn_access *a;
+
+	if (!g->holds->n_active)
+		return false;
+	list_for_each(a, &t->order, link)
+		if (a->wrote && !hold_may_change(g->holds, who, HOLD_COMMIT, a->path, a->len,
+						 a->wrote & TXN_REMOVED, g->now_ms))
+			return true;
+	return false;
+}
+
+int txn_commit(const struct txn_ground *g, struct txn *t, struct contender *who,
+	       struct txn_conflict *ret_conflict)
+{
+	struct commit c = { .g = g, .t = t };
+	int r;
+
+	*ret_conflict = (struct txn_conflict){ 0 };
+	if (!t->wrote && !t->doomed)
+		return 0;
+	r = commit_check(g, t, ret_conflict);
+	if (r)
+		return r;
+	if (held_back(g, t, who))
+		return EBUSY;
+	c.work.root = node_take(g->store->live.root);
+	c.work.ops = &commit_ops;
+	c.work.data = &c;
+	r = commit_apply(&c);
+	if (!r)
+		r = commit_reserve(&c);
+	if (!r)
+		commit_publish(&c);
+	commit_fini(&c);
+	return r;
+}
