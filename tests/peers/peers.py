@@ -1,0 +1,594 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Starts any xenstored on a simulated hypervisor and speaks to it, by socket and by ring.
+
+    sys.path.insert(0, ROOT + "/tests/peers"); import peers
+
+    with peers.Daemon("c") as d:                # or "ocaml", "drover", "drover-xen"
+        x = d.connect()                         # a client on the socket, privileged
+        x.write("/a", "1")
+        assert x.read("/a") == b"1"
+        domid = d.create_guest()                # created, introduced, owns /local/domain/N
+        with d.guest(domid) as g:               # speaks as that domain, over its ring
+            g.write("data/x", "hello")
+            g.watch("data", "tok")
+            print(g.next_event(5))              # (path, token)
+        d.sim.destroy(domid)
+
+Daemon(kind, dir=None, quotas="lifted", cpu=None, args=[], env={}, build=None, prefix=[]):
+    quotas "default" leaves the daemon's own; "lifted" puts them out of the way. dir is made
+    fresh in /dev/shm where none is given, and removed by stop(). d.pid, d.socket, d.log, d.dir.
+    stop() ends it by pid; kill() without warning; restart() starts it again in its directory.
+Client (both transports): read write mkdir rm ls perms setperms watch unwatch begin commit
+    abort introduce release control get_domain_path is_introduced resume set_target, or call(
+    type, payload, tx=0) -> payload, all raising XsError (.name is the errno's name, as the
+    daemon said it); send()/recv() for single messages; send_raw() for any octets. Events that
+    come between are kept in .events; next_event(timeout) takes one.
+Sim(dir): create shutdown resume kill destroy info list; guests and toolstacks without a daemon.
+
+The build folder is DROVER_BUILD or build/ beside this source tree: it holds
+tests/peers/xenshim.so, tests/peers/libdroversim.so and drover-xenstored.
+"""
+import collections
+import ctypes
+import ctypes.util
+import errno
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+XEN_BIN = os.environ.get("XEN_BIN", "/usr/lib/xen-4.17/bin")
+
+(XS_CONTROL, XS_DIRECTORY, XS_READ, XS_GET_PERMS, XS_WATCH, XS_UNWATCH, XS_TRANSACTION_START,
+ XS_TRANSACTION_END, XS_INTRODUCE, XS_RELEASE, XS_GET_DOMAIN_PATH, XS_WRITE, XS_MKDIR, XS_RM,
+ XS_SET_PERMS, XS_WATCH_EVENT, XS_ERROR, XS_IS_DOMAIN_INTRODUCED, XS_RESUME,
+ XS_SET_TARGET) = range(20)
+XS_RESET_WATCHES = 21
+XS_DIRECTORY_PART = 22
+
+HEADER = struct.Struct("=IIII")
+RING_SIZE = 1024
+XS_PORT = 1
+XS_GFN = 0xfeffc
+
+Message = collections.namedtuple("Message", "type req_id tx_id payload")
+
+
+class XsError(Exception):
+    def __init__(self, name):
+        super().__init__(name)
+        self.name = name
+
+
+class Closed(Exception):
+    """The daemon closed the connection, or the domain is gone."""
+
+
+class Timeout(Exception):
+    """Nothing came in time."""
+
+
+def build_dir(build=None):
+    return os.path.abspath(build or os.environ.get("DROVER_BUILD") or os.path.join(ROOT, "build"))
+
+
+def have(kind):
+    """Whether this machine has what that kind of daemon needs."""
+    program = {"c": XEN_BIN + "/xenstored", "ocaml": XEN_BIN + "/oxenstored"}.get(
+        kind, build_dir() + "/drover-xenstored")
+    return os.access(program, os.X_OK)
+
+
+class _DomInfo(ctypes.Structure):
+    _fields_ = [("domid", ctypes.c_uint16), ("shutdown", ctypes.c_bool),
+                ("dying", ctypes.c_bool), ("bound", ctypes.c_bool),
+                ("unique", ctypes.c_uint64)]
+
+
+_lib = None
+
+
+def _sim_lib():
+    global _lib
+    if _lib is None:
+        lib = ctypes.CDLL(build_dir() + "/tests/peers/libdroversim.so")
+        ptr, u16, u32 = ctypes.c_void_p, ctypes.c_uint16, ctypes.c_uint32
+        out = ctypes.POINTER(ptr)
+        for name, args in {
+                "sim_open": [ctypes.c_char_p, out], "sim_close": [ptr],
+                "sim_domain_create": [ptr, u16, ctypes.POINTER(u16)],
+                "sim_domain_shutdown": [ptr, u16], "sim_domain_resume": [ptr, u16],
+                "sim_domain_kill": [ptr, u16], "sim_domain_destroy": [ptr, u16],
+                "sim_domain_info": [ptr, u16, ctypes.POINTER(_DomInfo)],
+                "sim_domain_next": [ptr, u32, ctypes.POINTER(_DomInfo)],
+                "sim_guest_open": [ctypes.c_char_p, u16, out], "sim_guest_close": [ptr],
+                "sim_guest_port_alloc": [ptr, ctypes.POINTER(u32)],
+                "sim_guest_port_free": [ptr, u32], "sim_guest_port_use": [ptr, u32],
+                "sim_guest_write": [ptr, ctypes.c_char_p, ctypes.c_size_t],
+                "sim_guest_read": [ptr, ptr, ctypes.c_size_t],
+                "sim_guest_notify": [ptr], "sim_guest_wait": [ptr, ctypes.c_int],
+                "sim_guest_fd": [ptr]}.items():
+            getattr(lib, name).argtypes = args
+            getattr(lib, name).restype = ctypes.c_int
+        lib.sim_guest_page.argtypes = [ptr]
+        lib.sim_guest_page.restype = ptr
+        lib.sim_close.restype = lib.sim_guest_close.restype = None
+        _lib = lib
+    return _lib
+
+
+def _check(r, what):
+    if r < 0:
+        raise OSError(-r, "%s: %s" % (what, os.strerror(-r)))
+    return r
+
+
+class Sim:
+    """A simulated host: its domains."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.lib = _sim_lib()
+        self.h = ctypes.c_void_p()
+        _check(self.lib.sim_open(os.fsencode(directory), ctypes.byref(self.h)), directory)
+
+    def close(self):
+        if self.h:
+            self.lib.sim_close(self.h)
+            self.h = None
+
+    def create(self, domid=0):
+        ret = ctypes.c_uint16()
+        _check(self.lib.sim_domain_create(self.h, domid, ctypes.byref(ret)), "create")
+        return ret.value
+
+    def shutdown(self, domid):
+        _check(self.lib.sim_domain_shutdown(self.h, domid), "shutdown")
+
+    def resume(self, domid):
+        _check(self.lib.sim_domain_resume(self.h, domid), "resume")
+
+    def kill(self, domid):
+        _check(self.lib.sim_domain_kill(self.h, domid), "kill")
+
+    def destroy(self, domid):
+        _check(self.lib.sim_domain_destroy(self.h, domid), "destroy")
+
+    def info(self, domid):
+        d = _DomInfo()
+        _check(self.lib.sim_domain_info(self.h, domid, ctypes.byref(d)), "info")
+        return d
+
+    def list(self):
+        d, found, start = _DomInfo(), [], 0
+        while self.lib.sim_domain_next(self.h, start, ctypes.byref(d)):
+            found.append((d.domid, d.shutdown, d.dying, d.bound))
+            start = d.domid + 1
+        return found
+
+
+def _octets(v):
+    return v if isinstance(v, bytes) else str(v).encode()
+
+
+def _strings(*parts):
+    return b"".join(_octets(p) + b"\0" for p in parts)
+
+
+class Client:
+    """What both transports share. A transport has put(octets) and fill(deadline)."""
+
+    timeout = 30.0
+
+    def __init__(self):
+        self.buf = b""
+        self.req = 0
+        self.events = collections.deque()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def send_raw(self, octets):
+        self.put(octets)
+
+    def send(self, kind, payload=b"", tx=0, req_id=None):
+        if req_id is None:
+            self.req = (self.req + 1) & 0xffffffff
+            req_id = self.req
+        self.put(HEADER.pack(kind, req_id, tx, len(payload)) + payload)
+        return req_id
+
+    def recv(self, timeout=None):
+        """The next message, events too."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            if len(self.buf) >= HEADER.size:
+                kind, req_id, tx, size = HEADER.unpack_from(self.buf)
+                if len(self.buf) >= HEADER.size + size:
+                    payload = self.buf[HEADER.size:HEADER.size + size]
+                    self.buf = self.buf[HEADER.size + size:]
+                    return Message(kind, req_id, tx, payload)
+            self.buf += self.fill(deadline)
+
+    def recv_reply(self, timeout=None):
+        while True:
+            m = self.recv(timeout)
+            if m.type != XS_WATCH_EVENT:
+                return m
+            self._keep(m)
+
+    def _keep(self, m):
+        parts = m.payload.split(b"\0")
+        self.events.append(tuple(p.decode("latin-1") for p in parts[:2]))
+
+    def next_event(self, timeout=None):
+        """(path, token); raises Timeout."""
+        while not self.events:
+            m = self.recv(timeout)
+            if m.type != XS_WATCH_EVENT:
+                raise AssertionError("a reply nobody waits for: %r" % (m,))
+            self._keep(m)
+        return self.events.popleft()
+
+    def call(self, kind, payload=b"", tx=0):
+        self.send(kind, payload, tx)
+        m = self.recv_reply()
+        if m.type == XS_ERROR:
+            raise XsError(m.payload.rstrip(b"\0").decode("latin-1"))
+        return m.payload
+
+    def read(self, path, tx=0):
+        return self.call(XS_READ, _strings(path), tx)
+
+    def write(self, path, value, tx=0):
+        self.call(XS_WRITE, _strings(path) + _octets(value), tx)
+
+    def mkdir(self, path, tx=0):
+        self.call(XS_MKDIR, _strings(path), tx)
+
+    def rm(self, path, tx=0):
+        self.call(XS_RM, _strings(path), tx)
+
+    def ls(self, path, tx=0):
+        r = self.call(XS_DIRECTORY, _strings(path), tx)
+        return [n.decode("latin-1") for n in r.split(b"\0")[:-1]]
+
+    def perms(self, path, tx=0):
+        r = self.call(XS_GET_PERMS, _strings(path), tx)
+        return [n.decode("latin-1") for n in r.split(b"\0")[:-1]]
+
+    def setperms(self, path, *perms, tx=0):
+        self.call(XS_SET_PERMS, _strings(path, *perms), tx)
+
+    def watch(self, path, token, *depth):
+        self.call(XS_WATCH, _strings(path, token, *depth))
+
+    def unwatch(self, path, token):
+        self.call(XS_UNWATCH, _strings(path, token))
+
+    def begin(self):
+        return int(self.call(XS_TRANSACTION_START, b"\0").rstrip(b"\0"))
+
+    def commit(self, tx):
+        self.call(XS_TRANSACTION_END, b"T\0", tx)
+
+    def abort(self, tx):
+        self.call(XS_TRANSACTION_END, b"F\0", tx)
+
+    def introduce(self, domid, port=XS_PORT, gfn=XS_GFN):
+        self.call(XS_INTRODUCE, _strings(domid, gfn, port))
+
+    def release(self, domid):
+        self.call(XS_RELEASE, _strings(domid))
+
+    def control(self, *words):
+        return self.call(XS_CONTROL, _strings(*words)).rstrip(b"\0").decode("latin-1")
+
+    def get_domain_path(self, domid):
+        return self.call(XS_GET_DOMAIN_PATH, _strings(domid)).rstrip(b"\0").decode()
+
+    def is_introduced(self, domid):
+        return self.call(XS_IS_DOMAIN_INTRODUCED, _strings(domid)).rstrip(b"\0") == b"T"
+
+    def resume(self, domid):
+        self.call(XS_RESUME, _strings(domid))
+
+    def set_target(self, domid, target):
+        self.call(XS_SET_TARGET, _strings(domid, target))
+
+    def own_home(self, domid):
+        """What a toolstack makes for a new domain: /local/domain/N, the domain's own."""
+        self.write("/local/domain/%d" % domid, "")
+        self.setperms("/local/domain/%d" % domid, "n%d" % domid)
+
+
+class SocketClient(Client):
+    def __init__(self, path):
+        super().__init__()
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(path)
+
+    def close(self):
+        self.sock.close()
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def put(self, octets):
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.sendall(octets)
+        except (BrokenPipeError, ConnectionResetError) as e:
+            raise Closed(str(e)) from e
+        except socket.timeout as e:
+            raise Timeout("the daemon takes nothing") from e
+
+    def fill(self, deadline):
+        self.sock.settimeout(max(0.000001, deadline - time.monotonic()))
+        try:
+            got = self.sock.recv(65536)
+        except socket.timeout as e:
+            raise Timeout("no message in time") from e
+        except ConnectionResetError as e:
+            raise Closed(str(e)) from e
+        if not got:
+            raise Closed("closed by the daemon")
+        return got
+
+
+class RingClient(Client):
+    """Speaks as a domain, over its ring. One at a time for a domain."""
+
+    def __init__(self, directory, domid):
+        super().__init__()
+        self.domid = domid
+        self.lib = _sim_lib()
+        self.g = ctypes.c_void_p()
+        self.space = ctypes.create_string_buffer(RING_SIZE)
+        _check(self.lib.sim_guest_open(os.fsencode(directory), domid, ctypes.byref(self.g)),
+               "domain %d" % domid)
+        page = ctypes.c_uint8 * 4096
+        self.page = memoryview(page.from_address(self.lib.sim_guest_page(self.g))).cast("B")
+
+    def close(self):
+        if self.g:
+            self.page.release()
+            self.lib.sim_guest_close(self.g)
+            self.g = None
+
+    def fileno(self):
+        return self.lib.sim_guest_fd(self.g)
+
+    def field(self, index, value=None):
+        """32-bit field of the page after the two rings: 0 req_cons, 1 req_prod, 2 rsp_cons,
+        3 rsp_prod, 4 server_features, 5 connection, 6 error; set where value is given."""
+        at = 2 * RING_SIZE + 4 * index
+        if value is not None:
+            self.page[at:at + 4] = struct.pack("=I", value & 0xffffffff)
+        return struct.unpack("=I", self.page[at:at + 4])[0]
+
+    def port_alloc(self):
+        port = ctypes.c_uint32()
+        _check(self.lib.sim_guest_port_alloc(self.g, ctypes.byref(port)), "port")
+        return port.value
+
+    def port_free(self, port):
+        _check(self.lib.sim_guest_port_free(self.g, port), "port")
+
+    def port_use(self, port):
+        _check(self.lib.sim_guest_port_use(self.g, port), "port")
+
+    def notify(self):
+        return self._alive(self.lib.sim_guest_notify(self.g))
+
+    def wait(self, seconds):
+        return self._alive(self.lib.sim_guest_wait(self.g, max(0, int(seconds * 1000 + 0.999))))
+
+    @staticmethod
+    def _alive(r):
+        if r in (-errno.ESRCH, -errno.EIO):
+            raise Closed(os.strerror(-r))
+        return _check(r, "ring")
+
+    def put(self, octets):
+        deadline = time.monotonic() + self.timeout
+        while octets:
+            n = self._alive(self.lib.sim_guest_write(self.g, octets, len(octets)))
+            octets = octets[n:]
+            if n:
+                self.notify()
+            elif time.monotonic() > deadline:
+                raise Timeout("the daemon takes nothing")
+            else:
+                self.wait(deadline - time.monotonic())
+
+    def fill(self, deadline):
+        while True:
+            n = self._alive(self.lib.sim_guest_read(self.g, self.space, RING_SIZE))
+            if n:
+                return self.space.raw[:n]
+            if time.monotonic() >= deadline:
+                raise Timeout("no message in time")
+            self.wait(deadline - time.monotonic())
+
+
+LIFTED = ["-E", "2000000", "-S", "1000000", "-W", "1000000", "-t", "1000", "-A", "1000",
+          "-Q", "transaction-nodes=1000000", "-Q", "memory=2000000000", "-Q", "outstanding=100000"]
+
+OCAML_CONF = """pid-file = {dir}/run/pid
+test-eagain = false
+merge-activate = true
+conflict-burst-limit = 5.0
+conflict-max-history-seconds = 0.05
+conflict-rate-limit-is-aggregate = true
+perms-activate = true
+perms-watch-activate = true
+quota-activate = true
+quota-maxentity = {entity}
+quota-maxsize = {size}
+quota-maxwatch = {watch}
+quota-transaction = {transaction}
+quota-maxrequests = {requests}
+quota-path-max = 1024
+quota-maxoutstanding = {outstanding}
+quota-maxwatchevents = {events}
+persistent = false
+xenstored-kva = {dir}/dom/0.ring
+xenstored-port = {dir}/xsd_port
+"""
+OCAML_QUOTAS = {
+    "default": dict(entity=1000, size=2048, watch=100, transaction=10, requests=1024,
+                    outstanding=1024, events=1024),
+    "lifted": dict(entity=2000000, size=1000000, watch=1000000, transaction=1000,
+                   requests=10000000, outstanding=1000000, events=1000000)}
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Daemon:
+    KINDS = ("c", "ocaml", "drover", "drover-xen")
+
+    def __init__(self, kind, dir=None, quotas="lifted", cpu=None, args=(), env=None, build=None,
+                 prefix=(), start=True):
+        if kind not in self.KINDS:
+            raise ValueError(kind)
+        self.kind, self.quotas, self.cpu = kind, quotas, cpu
+        self.args, self.env, self.prefix = list(args), dict(env or {}), list(prefix)
+        self.build = build_dir(build)
+        self.own_dir = dir is None
+        self.dir = dir or tempfile.mkdtemp(
+            prefix="drover-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        self.run = self.dir + "/run"
+        self.socket = self.run + "/socket"
+        self.log = self.dir + "/out"
+        self.process = None
+        self.sim = Sim(self.dir)
+        for name in ("run", "runxen", "log", "lib"):
+            os.makedirs(self.dir + "/" + name, exist_ok=True)
+        if start:
+            self.start()
+
+    @property
+    def pid(self):
+        return self.process.pid if self.process else None
+
+    def command(self):
+        quotas = LIFTED if self.quotas == "lifted" else []
+        if self.kind == "ocaml":
+            conf = self.dir + "/oxenstored.conf"
+            with open(conf, "w") as f:
+                f.write(OCAML_CONF.format(dir=self.dir, **OCAML_QUOTAS[self.quotas]))
+            with open(self.dir + "/xsd_port", "w") as f:
+                f.write(str(XS_PORT))
+            return [XEN_BIN + "/oxenstored", "--no-fork", "--config-file", conf,
+                    "--no-access-log"]
+        if self.kind == "c":
+            return [XEN_BIN + "/xenstored", "-N"] + quotas
+        hv = "xen" if self.kind == "drover-xen" else "sim:" + self.dir
+        return [self.build + "/drover-xenstored", "-N", "--hv=" + hv] + quotas
+
+    def environment(self):
+        env = dict(os.environ, XENSTORED_PATH=self.socket, XENSTORED_RUNDIR=self.run,
+                   DROVER_SIM_DIR=self.dir)
+        if self.kind != "drover":
+            shim = self.build + "/tests/peers/xenshim.so"
+            env["LD_PRELOAD"] = ":".join(filter(None, [env.get("LD_PRELOAD"), shim]))
+        if self.kind == "ocaml":
+            # It takes its paths from neither variable: the shim leads them here.
+            env.pop("XENSTORED_PATH")
+        env.update(self.env)
+        return env
+
+    def start(self, timeout=20):
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(
+                self.prefix + self.command() + self.args, env=self.environment(), stdout=out,
+                stderr=out, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+        if self.cpu is not None:
+            os.sched_setaffinity(self.pid, {self.cpu})
+        ended = os.pidfd_open(self.pid)
+        try:
+            deadline = time.monotonic() + timeout
+            while not self.accepts():
+                if select.select([ended], [], [], 0.005)[0]:
+                    raise RuntimeError("%s ended:\n%s" % (self.kind, self.output()))
+                if time.monotonic() > deadline:
+                    self.kill()
+                    raise RuntimeError("%s: no socket\n%s" % (self.kind, self.output()))
+        finally:
+            os.close(ended)
+
+    def accepts(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            try:
+                s.connect(self.socket)
+                return True
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+
+    def output(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+    def kill(self, sig=signal.SIGKILL, timeout=20):
+        """Ends the process alone; its directory stays. Returns its exit status."""
+        if not self.process:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.process = None
+        return status
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def stop(self):
+        """SIGTERM to our own (its exit status is returned), SIGKILL to the others."""
+        own = self.kind.startswith("drover")
+        status = self.kill(signal.SIGTERM if own else signal.SIGKILL)
+        self.sim.close()
+        if self.own_dir:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        return status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def connect(self):
+        return SocketClient(self.socket)
+
+    def guest(self, domid):
+        return RingClient(self.dir, domid)
+
+    def create_guest(self, domid=0, client=None):
+        """A new domain, introduced and with a home of its own."""
+        domid = self.sim.create(domid)
+        x = client or self.connect()
+        x.introduce(domid)
+        x.own_home(domid)
+        if not client:
+            x.close()
+        return domid
