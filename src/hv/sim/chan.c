@@ -343,6 +343,8 @@ static bool chan_take(struct sim_chan *c, uint32_t *ret_port)
 			return false;
 		c->cursor = ((uint32_t)port + 1u) % SIM_PORTS;
 		if (c->own[port].kind) {
+			/* What was raised before it is collected is one event. */
+			atomic_fetch_and(&c->s->table->port[port].state, ~(uint32_t)SIM_PENDING);
 			*ret_port = (uint32_t)port;
 			return true;
 		}
