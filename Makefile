@@ -22,7 +22,7 @@ check:
 	tools/check.py $(if $(STAGE),--only $(STAGE))
 
 bench: build
-	bench/run.py $(BENCH_ARGS)
+	bench/bench.py $(BENCH_ARGS)
 
 # Minutes per target; a failure prints the command that replays it.
 fuzz:

@@ -192,7 +192,7 @@ def stage_fuzz(stage):
 
 
 def stage_bench(stage):
-    stage.must('bench --quick', 'bench/run.py', '--quick')
+    stage.must('bench --quick', 'bench/bench.py', '--quick')
 
 
 # name, what, time limit in seconds
