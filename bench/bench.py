@@ -73,14 +73,14 @@ class Runner:
         self.failed = 0
 
     def start(self, target):
-        return servers.Server(target, self.base, self.server_cpu, self.fifo)
+        return servers.Server(target, self.args.build, self.base, self.server_cpu, self.fifo)
 
     def run(self, server, group, test, label):
-        command = [self.args.build + '/bench/bench-client', '-p', str(server.pid),
-                   '-t', str(group.seconds), '-d', server.dir, server.socket] + test
-        client = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=servers.place_process(self.client_cpu, self.fifo))
+        command = servers.placed(self.client_cpu, self.fifo) + [
+            self.args.build + '/bench/bench-client', '-p', str(server.pid),
+            '-t', str(group.seconds), '-d', server.dir, server.socket] + test
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True)
         try:
             out, err = client.communicate(timeout=CLIENT_S)
         except subprocess.TimeoutExpired:
@@ -183,7 +183,7 @@ def choose(parser, args, scale):
         if target.key not in wanted:
             continue
         try:
-            target.check()
+            target.check(args.build)
             chosen.append(target)
         except servers.TargetMissing as missing:
             print(f'{target.name} is skipped: no {missing}', file=sys.stderr)
@@ -203,6 +203,8 @@ def main(argv):
     if not os.path.exists(args.build + '/bench/bench-client'):
         parser.error(f'{args.build}/bench/bench-client is not built')
     os.makedirs(args.out, exist_ok=True)
+    os.environ['DROVER_BUILD'] = args.build
+    servers.raise_limits()
     # Every way out goes through the finally below, so that no server is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
