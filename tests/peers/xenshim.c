@@ -286,23 +286,25 @@ EXPORT int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 
 EXPORT xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 {
+	bool woken;
 	uint32_t port;
 	int r;
 
 	r = sim_chan_next(xce->chan, &port);
 	if (r < 0)
 		return shim_ret(r);
+	woken = sim_chan_woken(xce->chan);
 	sim_chan_settle(xce->chan);
 	if (r) {
 		xce->last = port;
 		return (int)port;
 	}
 	/*
-	 * The octet of an event that was collected before its raiser wrote it. The caller would
-	 * take an error for the end of the world; an event more than there was harms nobody.
+	 * The octet of an event that was collected before its raiser wrote it. A caller that
+	 * polled would take an error for the end of the world; an event too many harms nobody.
 	 */
 	port = xce->last ? xce->last : xce->virq;
-	return port ? (int)port : shim_ret(-EAGAIN);
+	return woken && port ? (int)port : shim_ret(-EAGAIN);
 }
 
 EXPORT int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port)

@@ -34,6 +34,7 @@ struct sim_chan {
 	uint32_t hint;	      /* where to look for a free port */
 	uint32_t cursor;      /* after the port collected last: none is always first */
 	bool drained;	      /* the last sim_chan_next emptied the FIFO */
+	bool woken;	      /* and found that it held something */
 	struct own_port *own; /* SIM_PORTS of them */
 	struct wake_slot wake[WAKE_SLOTS];
 };
@@ -326,11 +327,11 @@ int sim_chan_notify(struct sim_chan *c, uint32_t port)
 static int chan_drain(struct sim_chan *c)
 {
 	char octets[4096];
+	ssize_t n = read(c->s->wake_fd, octets, sizeof(octets));
 
 	c->drained = true;
-	if (read(c->s->wake_fd, octets, sizeof(octets)) < 0 && errno != EAGAIN && errno != EINTR)
-		return -errno;
-	return 0;
+	c->woken = n > 0;
+	return n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
 static bool chan_take(struct sim_chan *c, uint32_t *ret_port)
@@ -356,7 +357,7 @@ int sim_chan_next(struct sim_chan *c, uint32_t *ret_port)
 {
 	int r;
 
-	c->drained = false;
+	c->drained = c->woken = false;
 	if (chan_take(c, ret_port))
 		return 1;
 	r = chan_drain(c);
@@ -378,6 +379,11 @@ void sim_chan_settle(struct sim_chan *c)
 	}
 	if (more)
 		sim_poke(c->s);
+}
+
+bool sim_chan_woken(struct sim_chan *c)
+{
+	return c->woken;
 }
 
 int sim_chan_unmask(struct sim_chan *c, uint32_t port)

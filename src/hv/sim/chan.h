@@ -39,6 +39,8 @@ int sim_chan_unmask(struct sim_chan *c, uint32_t port);
  * exactly while there are more.
  */
 void sim_chan_settle(struct sim_chan *c);
+/* Whether the descriptor was readable though the last sim_chan_next found no event. */
+bool sim_chan_woken(struct sim_chan *c);
 int sim_chan_fd(struct sim_chan *c);
 
 #endif
