@@ -93,6 +93,17 @@ class Cell:
             return '–'
         return f'{self.form.format(min(samples))}…{self.form.format(max(samples))}{self.unit}'
 
+    def describe(self, results):
+        what = ' '.join(self.key)
+        if self.over_key:
+            what += ' ÷ ' + ' '.join(self.over_key)
+        if self.over_target:
+            what += f' ÷ {self.over_target}\'s'
+        bound = (f'at most {self.at_most}' if self.at_most is not None
+                 else f'at least {self.at_least}')
+        return (f'{what} is {self.text(results, "ours")} ({self.spread(results, "ours")}), '
+                f'to be {bound}{self.unit}')
+
     def judge(self, results):
         """True or False; None where there is nothing to judge or to judge by. What is printed
         is what counts: a value that rounds to its target meets it."""
@@ -205,11 +216,20 @@ class Table:
         self.rows = rows(scale)
         self.columns = columns
 
+    def misses(self):
+        """A line for each number that missed its target: by how much."""
+        out = []
+        for row in self.rows if self.scale.judged else []:
+            for cell in row.cells:
+                if cell.judge(self.results) is False:
+                    out.append(f'missed: {row.label}: {cell.describe(self.results)}')
+        return out
+
     def verdict(self, row):
         return row.verdict(self.results) if self.scale.judged else 'not judged'
 
     def lines(self):
-        yield [''] + [t.name for t in self.columns] + ['target', '']
+        yield [''] + [t.name for t in self.columns] + ['target', 'verdict']
         for row in self.rows:
             yield ([row.label] + [row.text(self.results, t.key) if t in self.targets
                                   else 'skipped' for t in self.columns]
@@ -218,8 +238,8 @@ class Table:
     def text(self):
         lines = list(self.lines())
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        return '\n'.join('  '.join(c.ljust(w) for c, w in zip(line, widths)).rstrip()
-                         for line in lines)
+        return '\n'.join(['  '.join(c.ljust(w) for c, w in zip(line, widths)).rstrip()
+                          for line in lines] + self.misses())
 
     def markdown(self, fifo):
         lines = [list(line) for line in self.lines()]
@@ -228,6 +248,7 @@ class Table:
                'taken within a round; `echo` is a server with the same framing that stores '
                'nothing, on the same machine for the same client.', '']
         out += markdown_table(lines)
+        out += [''] + ['- ' + line for line in self.misses()]
         out += ['', '## Spread over rounds', '']
         spread = [[''] + [t.name for t in self.columns]]
         for row in self.rows:
