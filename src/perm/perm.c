@@ -208,7 +208,8 @@ unsigned int perms_bits(const struct perms *p, uint16_t domid, uint32_t target)
 	if (p->entry[0].domid == domid || p->entry[0].domid == target)
 		return PERM_READ | PERM_WRITE | PERM_OWNER;
 	for (uint32_t i = 1; i < p->n; i++)
-		if (p->entry[i].domid == domid || p->entry[i].domid == target)
+		if (p->entry[i].domid == domid || p->entry[i].domid == target ||
+		    p->entry[i].domid == PERM_DOMID_ANY)
 			return p->entry[i].bits;
 	return p->entry[0].bits;
 }

@@ -18,6 +18,7 @@
 #define PERM_OWNER 4u
 
 #define PERM_NO_DOMID 0x10000u /* "no target" where a domid is an uint32_t */
+#define PERM_DOMID_ANY 0x7ff5u /* an entry for whoever has none of his own */
 #define PERMS_PRINT_MAX 8u     /* octets of one printed entry with its NUL: "b65535" */
 
 struct perm {
@@ -76,7 +77,8 @@ static inline uint16_t perms_owner(const struct perms *p)
 
 /*
  * What domid may do: PERM_* bits. target: the domain it acts for, PERM_NO_DOMID for none. The
- * owner may everything; else the first entry that names domid or target counts, else entry 0's.
+ * owner may everything; else the first entry that names domid, target or PERM_DOMID_ANY counts,
+ * else entry 0's.
  */
 unsigned int perms_bits(const struct perms *p, uint16_t domid, uint32_t target);
 

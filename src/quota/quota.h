@@ -79,7 +79,15 @@ struct refusal {
 struct ledger {
 	struct budget *(*find)(void *data, uint16_t domid);
 	void *data; /* borrowed */
+	uint64_t deaths;	  /* domains that died so far */
+	uint64_t *death_of;	  /* owned by the ledger's maker: by domid, deaths after its last one */
 };
+
+/* Whether a domain of this id died after the ledger had counted so many deaths. */
+static inline bool ledger_died_since(const struct ledger *l, uint16_t domid, uint64_t deaths)
+{
+	return l->death_of[domid] > deaths;
+}
 
 static inline struct budget *ledger_find(const struct ledger *l, uint16_t domid)
 {

@@ -74,6 +74,31 @@ const struct node *node_child_after(const struct node *n, const struct node *pre
 	return best;
 }
 
+static void iter_push(struct node_iter *it, const struct node *n)
+{
+	for (; n; n = n->left) {
+		assert(it->depth < NODE_HEIGHT_MAX);
+		it->stack[it->depth++] = n;
+	}
+}
+
+void node_iter_init(struct node_iter *it, const struct node *kids)
+{
+	it->depth = 0;
+	iter_push(it, kids);
+}
+
+const struct node *node_iter_next(struct node_iter *it)
+{
+	const struct node *n;
+
+	if (!it->depth)
+		return NULL;
+	n = it->stack[--it->depth];
+	iter_push(it, n->right);
+	return n;
+}
+
 int node_unshare(struct node_heap *h, struct node **slot)
 {
 	struct node *n = *slot, *copy;
@@ -179,20 +204,15 @@ static void balance(struct node **slot)
 	}
 }
 
-/*
- * Deepest path of an AVL tree that the machine can hold: 1.44 log2(2^64) rounded up. The path of
- * slots is kept here instead of recursing.
- */
-#define PATH_MAX_DEPTH 96
-
+/* The way down from a root, kept instead of recursing. */
 struct slot_path {
-	struct node **slot[PATH_MAX_DEPTH];
+	struct node **slot[NODE_HEIGHT_MAX];
 	int depth;
 };
 
 static void path_push(struct slot_path *p, struct node **slot)
 {
-	assert(p->depth < PATH_MAX_DEPTH);
+	assert(p->depth < NODE_HEIGHT_MAX);
 	p->slot[p->depth++] = slot;
 }
 

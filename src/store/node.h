@@ -69,7 +69,19 @@ void node_free_alone(struct node_heap *h, struct node *n);
 /* The child called name in the tree at kids, borrowed; NULL: none. */
 const struct node *node_find_child(const struct node *kids, const char *name, size_t name_len);
 
-/* The first child in order, and the one after prev: for iterating without a stack. */
+#define NODE_HEIGHT_MAX 96 /* of an AVL tree with 2^64 nodes, rounded up */
+
+/* Visits children in order, while the tree does not change. */
+struct node_iter {
+	const struct node *stack[NODE_HEIGHT_MAX];
+	int depth;
+};
+
+void node_iter_init(struct node_iter *it, const struct node *kids);
+/* The next child, NULL at the end. */
+const struct node *node_iter_next(struct node_iter *it);
+
+/* The first child in order, and the one after prev: also while the tree changes. */
 const struct node *node_child_after(const struct node *kids, const struct node *prev);
 
 /*

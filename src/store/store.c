@@ -248,14 +248,17 @@ int tree_remove(struct store *s, struct tree *t, const char *path, size_t len,
 
 size_t store_list(const struct node *n, size_t offset, char *buf, size_t room)
 {
-	const struct node *c = NULL;
+	const struct node *c;
+	struct node_iter it;
 	size_t at = 0;
 
-	while ((c = node_child_after(n->kids, c))) {
-		size_t size = c->name_len + 1u, skip;
+	node_iter_init(&it, n->kids);
+	while (at <= offset + room && (c = node_iter_next(&it))) {
+		size_t size = c->name_len + 1u;
 
 		if (at + size > offset && at < offset + room) {
-			skip = offset > at ? offset - at : 0;
+			size_t skip = offset > at ? offset - at : 0;
+
 			for (size_t i = skip; i < size && at + i - offset < room; i++)
 				buf[at + i - offset] = i < c->name_len ? c->data[i] : '\0';
 		}

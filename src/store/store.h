@@ -107,8 +107,9 @@ size_t store_walk(const struct node *n, size_t max, bool *ret_whole,
 		  void (*count)(void *data, const struct node *n), void *data);
 
 /*
- * Octets of the children's names with a NUL each; and the names themselves from offset on, at
- * most room octets, whole names or the remaining tail of one: as DIRECTORY_PART cuts them.
+ * The names of n's children, a NUL after each, from octet offset of that list on: at most room
+ * octets of it into buf. Returns the octets of the whole list, or, where it is longer, any number
+ * over offset + room.
  */
 size_t store_list(const struct node *n, size_t offset, char *buf, size_t room);
 

@@ -78,13 +78,16 @@ static void commit_fini(struct commit *c)
 
 static bool same_children(const struct node *a, const struct node *b)
 {
-	const struct node *x = NULL, *y = NULL;
+	const struct node *x, *y;
+	struct node_iter i, j;
 
 	if (a->kids == b->kids || a->gen == b->gen)
 		return true;
+	node_iter_init(&i, a->kids);
+	node_iter_init(&j, b->kids);
 	do {
-		x = node_child_after(a->kids, x);
-		y = node_child_after(b->kids, y);
+		x = node_iter_next(&i);
+		y = node_iter_next(&j);
 		if (!x != !y)
 			return false;
 		if (x && (x->name_len != y->name_len || memcmp(x->data, y->data, x->name_len)))
@@ -253,8 +256,8 @@ static int reserve_one(struct commit *c, const struct txn_delta *d, enum quota_i
 
 	if (more <= 0)
 		return 0;
-	if (!b)
-		return EAGAIN; /* its owner died meanwhile */
+	if (!b || ledger_died_since(c->g->ledger, d->domid, c->t->deaths_at_start))
+		return EAGAIN; /* who was to own it is gone */
 	if (!budget_check(b, q, (uint64_t)more))
 		return 0;
 	store_settle(c->g->store);

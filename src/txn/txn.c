@@ -58,6 +58,11 @@ struct txn *txn_first(struct txn_set *set)
 	return RB_MIN(txn_set, set);
 }
 
+struct txn *txn_next(struct txn *t)
+{
+	return RB_NEXT(txn_set, NULL, t);
+}
+
 void txn_sum_add(struct txn_sum *sum, uint16_t domid, int64_t nodes, int64_t octets)
 {
 	struct txn_delta *d;
@@ -93,7 +98,7 @@ static void sum_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets
 static const struct tree_ops sum_ops = { .charge = sum_charge };
 
 int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct budget *budget,
-	    uint32_t id, uint64_t now_ms, struct txn **ret)
+	    uint32_t id, uint64_t now_ms, uint64_t deaths, struct txn **ret)
 {
 	struct txn *t = calloc(1, sizeof(*t));
 
@@ -111,6 +116,7 @@ int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct 
 	t->charge = TXN_CHARGE;
 	t->started_ms = now_ms;
 	t->retained_at_start = s->heap.retained;
+	t->deaths_at_start = deaths;
 	budget_add(budget, QUOTA_TRANSACTIONS, 1);
 	budget_add(budget, QUOTA_MEMORY, t->charge);
 	if (!budget->exempt)
@@ -221,6 +227,19 @@ void txn_delta_of(const struct txn *t, uint16_t domid, int64_t *ret_nodes, int64
 			return;
 		}
 	}
+}
+
+static void credit_node(void *data, const struct node *n)
+{
+	txn_sum_add(data, perms_owner(n->perms), -1, -(int64_t)node_charge(n));
+}
+
+void txn_removed(struct store *s, struct txn *t, struct node *gone)
+{
+	bool whole;
+
+	store_walk(gone, TXN_CREDIT_MAX, &whole, credit_node, &t->sum);
+	store_discard(s, gone, false);
 }
 
 /* Its reads and writes go on, on a tree that shares nothing older than now. */

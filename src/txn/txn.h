@@ -35,6 +35,8 @@
 #define TXN_CHARGE 256u
 #define TXN_NODE_CHARGE 96u
 
+#define TXN_CREDIT_MAX 4096u
+
 /*
  * A snapshot of a guest may keep at most so many octets of former state alive; past that its
  * transaction lets go and will end in EAGAIN.
@@ -75,6 +77,7 @@ struct txn {
 	struct budget *budget; /* borrowed: whom it is charged to */
 	uint64_t charge;       /* octets */
 	uint64_t retained_at_start;
+	uint64_t deaths_at_start;
 	uint64_t started_ms;
 };
 
@@ -94,10 +97,11 @@ struct txn_conflict {
 void txn_set_init(struct txn_set *set);
 struct txn *txn_find(struct txn_set *set, uint32_t id);
 struct txn *txn_first(struct txn_set *set);
+struct txn *txn_next(struct txn *t);
 
-/* Takes a snapshot. The caller has asked the budget. -ENOMEM. */
+/* Takes a snapshot; deaths: the ledger's count. The caller has asked the budget. -ENOMEM. */
 int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct budget *budget,
-	    uint32_t id, uint64_t now_ms, struct txn **ret);
+	    uint32_t id, uint64_t now_ms, uint64_t deaths, struct txn **ret);
 void txn_free(struct store *s, struct txn_set *set, struct txn *t);
 
 /*
@@ -105,6 +109,12 @@ void txn_free(struct store *s, struct txn_set *set, struct txn *t);
  * caller reports it. -ENOMEM.
  */
 int txn_note(struct txn *t, const char *path, size_t len, unsigned int saw, unsigned int wrote);
+
+/*
+ * A subtree that the transaction removed from its own tree: what it gives back is subtracted, as
+ * far as it has TXN_CREDIT_MAX nodes. The reference is taken over.
+ */
+void txn_removed(struct store *s, struct txn *t, struct node *gone);
 
 /* What the transaction would charge domid more than now. */
 void txn_delta_of(const struct txn *t, uint16_t domid, int64_t *ret_nodes, int64_t *ret_octets);

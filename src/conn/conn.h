@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: octets in, requests out, replies and events queued, over a transport (a socket,
+ * a ring). It holds watches and transactions. It knows no operation: each whole request goes to
+ * the table's handler.
+ *
+ * Rounds: the loop marks connections ready; conn_round serves each ready one a bounded number of
+ * requests, then sends what was queued, one receive and one send per round and connection.
+ */
+#ifndef DROVER_CONN_CONN_H
+#define DROVER_CONN_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/siphash.h"
+#include "txn/hold.h"
+#include "txn/txn.h"
+#include "watch/watch.h"
+#include "wire/wire.h"
+
+#define CONN_REQUESTS_PER_ROUND 32u
+#define CONN_INPUT_MAX 65536u	    /* octets taken in one receive, and kept unparsed */
+#define CONN_SPARE_MAX 64u
+#define CONN_OUTPUT_MAX (16u << 20) /* unsent octets at which events are dropped */
+#define CONN_BACKLOG_MAX (1u << 20) /* unsent octets at which a socket is no longer read */
+
+struct conn;
+
+/* Where a transport fails for good. */
+enum conn_error {
+	CONN_ERROR_COMM = XENSTORE_ERROR_COMM,
+	CONN_ERROR_RINGIDX = XENSTORE_ERROR_RINGIDX,
+	CONN_ERROR_PROTO = XENSTORE_ERROR_PROTO,
+};
+
+struct transport_ops {
+	/*
+	 * Octets received, at most room. 0: none now. -EPIPE: closed. -EBADMSG: indices broken.
+	 * -ERESTART: the peer asks for a fresh connection, see restart; room may be 0 to ask
+	 * for just that.
+	 */
+	ssize_t (*recv)(void *transport, void *buf, size_t room);
+	/* Octets taken, maybe fewer than len, 0: full. Errors as recv. */
+	ssize_t (*send)(void *transport, const void *buf, size_t len);
+	/* Which of the two is waited for: conn_wake when it may be had. NULL: always told. */
+	void (*want)(void *transport, bool read, bool write);
+	/* Both directions empty again, the peer told. NULL: never asked for. */
+	void (*restart)(void *transport);
+	/* The end of a turn: what was received or sent is made known to the peer. May be NULL. */
+	void (*kick)(void *transport);
+	/* An error that ends the connection; NULL where the transport has no way to say it. */
+	void (*set_error)(void *transport, enum conn_error err);
+	/* The connection is gone: closes and frees the transport. */
+	void (*free)(void *transport);
+};
+
+struct conn_table {
+	struct list all;
+	struct list ready;
+	struct list dirty;  /* with output to send */
+	struct list closed; /* to be reaped */
+	size_t n;
+	uint64_t next_id;
+	uint64_t now_ms;
+	uint64_t event_timeout_ms; /* 0: none. How long a guest may leave an event unread */
+	struct list stalled;	   /* guests with unread output, the oldest first */
+	struct siphash_key key;
+	struct hold_table *holds; /* borrowed */
+	struct store *store;	  /* borrowed */
+	struct watch_index *watches; /* borrowed */
+	/* Handles one request. True: done, false: not now; the connection's wake will say when. */
+	bool (*handle)(void *data, struct conn *c, const struct wire_msg *m);
+	/* A connection is about to be freed. */
+	void (*gone)(void *data, struct conn *c);
+	/* Each octet sequence in and out, for the trace file. NULL: not traced. */
+	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
+	void *data;	    /* borrowed */
+	uint8_t *scratch;   /* owned: what is being parsed */
+	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */
+	size_t n_spare;
+	struct conn *serving; /* borrowed: whose request is handled now */
+};
+
+struct conn_out;
+
+struct conn {
+	struct watcher watcher; /* its budget is the connection's */
+	struct contender contender;
+	struct txn_set txns;
+	struct list all;
+	struct list ready;
+	struct list dirty;
+	struct list stalled;
+	struct conn_table *table; /* borrowed */
+	const struct transport_ops *ops;
+	void *transport;     /* owned */
+	struct domain *domain; /* borrowed: whose ring it is; NULL: a socket */
+	const char *prefix;  /* borrowed: "/local/domain/5", what relative paths are below */
+	uint64_t id;
+	uint32_t next_tx;
+	uint32_t n_txns;
+	uint8_t *in; /* owned: received, not yet handled; NULL: nothing */
+	uint32_t in_len;
+	struct conn_out *out; /* owned: NULL: nothing queued */
+	uint64_t retried;     /* requests that had to wait for a hold */
+	bool waiting;	 /* the first request of in waits to be woken */
+	bool blocked;	 /* output full: not read until it drains */
+	bool failed;	 /* broken: neither read nor written */
+	bool closing;	 /* on the closed list */
+	bool want_read;
+	bool want_write;
+};
+
+int conn_table_init(struct conn_table *t);
+/* Closes all connections. Accepts a zeroed table. */
+void conn_table_fini(struct conn_table *t);
+
+/*
+ * A connection over transport, which it owns from now on, also on failure. budget is borrowed
+ * and outlives it. -ENOMEM.
+ */
+int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
+	     struct budget *budget, bool privileged, struct conn **ret);
+
+/* Something may be had from or put to the transport. */
+void conn_wake(struct conn *c);
+
+/* To be freed between rounds; at once deaf and dumb. */
+void conn_close(struct conn *c);
+/* Forgets watches, transactions, half messages and unsent output. */
+void conn_reset(struct conn *c);
+/* Broken by its peer: reset, error told, ignored from now on (a ring) or closed (a socket). */
+void conn_fail(struct conn *c, enum conn_error err, const char *what);
+/* Watches and transactions only: RESET_WATCHES. */
+void conn_forget(struct conn *c);
+
+/* Queues a reply. len at most XENSTORE_PAYLOAD_MAX. */
+void conn_reply(struct conn *c, const struct xsd_sockmsg *req, uint32_t type, const void *data,
+		size_t len);
+/* Queues ERROR with the errno's name. */
+void conn_reply_error(struct conn *c, const struct xsd_sockmsg *req, int err);
+
+/* Serves everything ready once; true: more is ready now. */
+bool conn_round(struct conn_table *t, uint64_t now_ms);
+
+/* Drops stale events. The next deadline in ms, UINT64_MAX: none. */
+uint64_t conn_tick(struct conn_table *t, uint64_t now_ms);
+
+/* Queued and unsent: octets, events, replies. */
+struct conn_queued {
+	size_t octets;
+	size_t events;
+	size_t replies;
+};
+struct conn_queued conn_queued(const struct conn *c);
+
+/*
+ * Copies of everything queued but unsent, for who wants to look (tests): at most room octets.
+ */
+size_t conn_peek_output(const struct conn *c, void *buf, size_t room);
+
+#endif

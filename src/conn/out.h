@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection's queued output: between conn.c and out.c. */
+#ifndef DROVER_CONN_OUT_H
+#define DROVER_CONN_OUT_H
+
+#include "conn/conn.h"
+
+#define OUT_SEEN_MIN 16u
+
+/*
+ * Whole messages one after the other. Octets before sent are gone; front is where the first
+ * message that is not gone whole starts.
+ */
+struct conn_out {
+	struct conn_out *next; /* spare list */
+	uint8_t *buf;	       /* owned */
+	size_t room;
+	size_t len;
+	size_t front;
+	size_t sent;
+	size_t events;
+	size_t replies;
+	/* a hash of unsent events: offset in buf + 1, 0: empty; seen_room is a power of two */
+	size_t *seen; /* owned */
+	size_t seen_room;
+	size_t n_seen;
+	/* events before mark_len were queued at mark_ms or earlier */
+	size_t mark_len;
+	uint64_t mark_ms;
+};
+
+void out_free(struct conn_out *o);
+
+/* Appends a message. False: no memory. */
+bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t a_len,
+		const void *b, size_t b_len);
+
+/* Whether this event is queued already, unsent. */
+bool out_has_event(const struct conn *c, const void *path, size_t path_len, const void *token,
+		   size_t token_len);
+
+/* Sends what the transport takes. 0, or the transport's error. */
+int out_flush(struct conn *c);
+
+/* Drops whole unsent events that are older than the mark; their number. */
+size_t out_drop_stale(struct conn *c);
+
+/* Drops everything. */
+void out_reset(struct conn *c);
+
+#endif

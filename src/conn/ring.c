@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ring transport. Invariant: an index that the guest wrote is loaded once into a local and
+ * checked there; our own index is the local copy's, not what the page says.
+ */
+#include "conn/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+struct ring_transport *ring_transport_new(struct hv *hv, uint16_t domid, void *page, uint32_t port,
+					  uint32_t features)
+{
+	struct ring_transport *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->hv = hv;
+	t->domid = domid;
+	t->page = page;
+	t->port = port;
+	t->features = features;
+	STORE(&t->page->server_features, features);
+	STORE(&t->page->error, XENSTORE_ERROR_NONE);
+	return t;
+}
+
+static ssize_t ring_recv(void *transport, void *buf, size_t room)
+{
+	struct ring_transport *t = transport;
+	struct xenstore_domain_interface *p = t->page;
+	uint32_t cons, prod, len, at, first;
+
+	if (t->features & XENSTORE_SERVER_FEATURE_RECONNECTION &&
+	    LOAD(&p->connection) == XENSTORE_RECONNECT)
+		return -ERESTART;
+	if (!room)
+		return 0;
+	prod = LOAD(&p->req_prod);
+	cons = LOAD(&p->req_cons);
+	len = prod - cons;
+	if (len > XENSTORE_RING_SIZE)
+		return -EBADMSG;
+	if (len > room)
+		len = (uint32_t)room;
+	if (!len)
+		return 0;
+	at = MASK_XENSTORE_IDX(cons);
+	first = XENSTORE_RING_SIZE - at < len ? XENSTORE_RING_SIZE - at : len;
+	memcpy(buf, p->req + at, first);
+	memcpy((char *)buf + first, p->req, len - first);
+	STORE(&p->req_cons, cons + len);
+	t->moved = true;
+	return (ssize_t)len;
+}
+
+static ssize_t ring_send(void *transport, const void *buf, size_t len)
+{
+	struct ring_transport *t = transport;
+	struct xenstore_domain_interface *p = t->page;
+	uint32_t cons, prod, room, n, at, first;
+
+	cons = LOAD(&p->rsp_cons);
+	prod = LOAD(&p->rsp_prod);
+	if (prod - cons > XENSTORE_RING_SIZE)
+		return -EBADMSG;
+	room = XENSTORE_RING_SIZE - (prod - cons);
+	n = len < room ? (uint32_t)len : room;
+	if (!n)
+		return 0;
+	at = MASK_XENSTORE_IDX(prod);
+	first = XENSTORE_RING_SIZE - at < n ? XENSTORE_RING_SIZE - at : n;
+	memcpy(p->rsp + at, buf, first);
+	memcpy(p->rsp, (const char *)buf + first, n - first);
+	STORE(&p->rsp_prod, prod + n);
+	t->moved = true;
+	return (ssize_t)n;
+}
+
+static void ring_kick(void *transport)
+{
+	struct ring_transport *t = transport;
+
+	if (!t->moved)
+		return;
+	t->moved = false;
+	t->hv->ops->evtchn_notify(t->hv, t->port);
+}
+
+static void ring_restart(void *transport)
+{
+	struct ring_transport *t = transport;
+	struct xenstore_domain_interface *p = t->page;
+
+	STORE(&p->req_cons, 0u);
+	STORE(&p->req_prod, 0u);
+	STORE(&p->rsp_cons, 0u);
+	STORE(&p->rsp_prod, 0u);
+	STORE(&p->error, XENSTORE_ERROR_NONE);
+	STORE(&p->connection, XENSTORE_CONNECTED);
+	t->moved = true;
+	ring_kick(t);
+}
+
+static void ring_set_error(void *transport, enum conn_error err)
+{
+	struct ring_transport *t = transport;
+
+	STORE(&t->page->error, (uint32_t)err);
+	t->moved = true;
+	ring_kick(t);
+}
+
+static void ring_free(void *transport)
+{
+	struct ring_transport *t = transport;
+
+	t->hv->ops->evtchn_unbind(t->hv, t->port);
+	t->hv->ops->ring_unmap(t->hv, t->domid, t->page);
+	free(t);
+}
+
+const struct transport_ops *ring_transport_ops(void)
+{
+	static const struct transport_ops ops = {
+		.recv = ring_recv,
+		.send = ring_send,
+		.restart = ring_restart,
+		.kick = ring_kick,
+		.set_error = ring_set_error,
+		.free = ring_free,
+	};
+
+	return &ops;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A domain's end: between domain.c and death.c. */
+#ifndef DROVER_DOMAIN_DEATH_H
+#define DROVER_DOMAIN_DEATH_H
+
+#include "domain/domain.h"
+
+/*
+ * The hypervisor no longer knows it: its connection ends, its nodes go with events, its id is
+ * taken out of every access list, then @releaseDomain fires. d is freed.
+ */
+void domain_died(struct domain_table *t, struct domain *d);
+
+/* Its ring is let go of. */
+void domain_disconnect(struct domain_table *t, struct domain *d);
+
+/* Frees a domain that holds nothing any more. */
+void domain_forget(struct domain_table *t, struct domain *d);
+
+/* Remembers where the domain may own nodes: the live tree's edge upcall. */
+void domain_note_edge(struct domain_table *t, uint16_t domid, const char *path, size_t len);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making and unmaking a core, and its rounds. Invariant: between two rounds every charge of a
+ * living domain is that of objects which exist, the reaper's backlog included.
+ */
+#include "op/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "base/own.h"
+#include "domain/death.h"
+#include "op/op.h"
+
+static void live_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets)
+{
+	struct core *core = data;
+	struct budget *b = ledger_find(&core->domains.ledger, domid);
+
+	if (!b)
+		return;
+	if (nodes >= 0)
+		budget_add(b, QUOTA_NODES, (uint64_t)nodes);
+	else
+		budget_sub(b, QUOTA_NODES, (uint64_t)-nodes);
+	if (octets >= 0)
+		budget_add(b, QUOTA_MEMORY, (uint64_t)octets);
+	else
+		budget_sub(b, QUOTA_MEMORY, (uint64_t)-octets);
+}
+
+static void live_edge(void *data, uint16_t domid, const char *path, size_t len)
+{
+	struct core *core = data;
+
+	domain_note_edge(&core->domains, domid, path, len);
+}
+
+static const struct tree_ops live_ops = { .charge = live_charge, .edge = live_edge };
+
+static const char *const initial[] = { "/tool/xenstored", "/local" };
+
+static int tree_init(struct core *core, struct perms *root)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(initial) && !r; i++)
+		r = tree_create(&core->store, &core->store.live, initial[i], strlen(initial[i]),
+				root, NULL, 0);
+	return r;
+}
+
+static void wire_up(struct core *core)
+{
+	core->conns.key = core->opt.key;
+	core->conns.event_timeout_ms = core->opt.event_timeout_ms;
+	core->conns.holds = &core->holds;
+	core->conns.store = &core->store;
+	core->conns.watches = &core->watches;
+	core->conns.handle = op_handle;
+	core->conns.data = core;
+	core->domains.hv = core->hv;
+	core->domains.policy = core->opt.policy;
+	core->domains.conns = &core->conns;
+	core->domains.store = &core->store;
+	core->domains.watches = &core->watches;
+	core->domains.keep_orphans = core->opt.keep_orphans;
+	core->domains.priv_domid = core->opt.priv_domid;
+	core->store.heap.perms = core->perms;
+}
+
+static int core_init(struct core *core)
+{
+	static const struct perm root_perm = { .domid = 0 };
+	struct perms *root;
+	int r;
+
+	hold_table_init(&core->holds);
+	txn_ages_init(&core->ages);
+	core->perms = perm_table_new(&core->opt.key);
+	if (!core->perms)
+		return FAULT(-ENOMEM);
+	wire_up(core);
+	r = conn_table_init(&core->conns);
+	if (!r)
+		r = watch_index_init(&core->watches);
+	if (!r)
+		r = domain_table_init(&core->domains);
+	if (!r)
+		r = perms_intern(core->perms, &root_perm, 1, &root);
+	if (r)
+		return r;
+	r = store_init(&core->store, core->perms, &live_ops, core, root);
+	if (!r)
+		r = tree_init(core, root);
+	perms_release(core->perms, root);
+	if (!r && core->opt.dom0_ring)
+		r = domain_connect_dom0(&core->domains);
+	return r;
+}
+
+int core_new(const struct core_options *opt, struct hv *hv, struct core **ret)
+{
+	struct core *core = calloc(1, sizeof(*core));
+	int r;
+
+	if (!core)
+		return FAULT(-ENOMEM);
+	core->opt = *opt;
+	core->hv = hv;
+	r = core_init(core);
+	if (r) {
+		core_free(core);
+		return r;
+	}
+	*ret = core;
+	return 0;
+}
+
+void core_free(struct core *core)
+{
+	if (!core)
+		return;
+	conn_table_fini(&core->conns);
+	store_fini(&core->store);
+	domain_table_fini(&core->domains);
+	if (core->watches.root)
+		watch_index_fini(&core->watches);
+	perm_table_free(core->perms);
+	free(core);
+}
+
+int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
+		    struct conn **ret)
+{
+	struct domain *dom0 = domain_find(&core->domains, 0);
+	int r;
+
+	r = conn_new(&core->conns, ops, transport, &dom0->budget, true, ret);
+	if (r)
+		return r;
+	(*ret)->prefix = dom0->prefix;
+	(*ret)->watcher.rel_len = (uint32_t)strlen(dom0->prefix) + 1;
+	return 0;
+}
+
+int core_hv_events(struct core *core)
+{
+	return domain_hv_events(&core->domains);
+}
+
+bool core_round(struct core *core, uint64_t now_ms)
+{
+	bool more;
+
+	core->now_ms = now_ms;
+	core->opt.policy->now_ms = now_ms;
+	core->conns.trace = core->opt.trace;
+	core->rounds++;
+	while (hold_tick(&core->holds, now_ms) <= now_ms)
+		;
+	conn_tick(&core->conns, now_ms);
+	more = conn_round(&core->conns, now_ms);
+	txn_limit_retained(&core->store, &core->ages);
+	return store_reap(&core->store, CORE_REAP_PER_ROUND) || more;
+}
+
+uint64_t core_deadline(struct core *core)
+{
+	uint64_t hold = hold_tick(&core->holds, core->now_ms);
+	uint64_t stale = conn_tick(&core->conns, core->now_ms);
+
+	return hold < stale ? hold : stale;
+}

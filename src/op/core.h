@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core of a daemon: store, watches, transactions, connections and domains put together, and
+ * driven by calls alone: octets arrived (conn_wake), events arrived (core_hv_events), time is T
+ * (core_round). It has no loop, no clock and no descriptor of its own.
+ */
+#ifndef DROVER_OP_CORE_H
+#define DROVER_OP_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn/conn.h"
+#include "domain/domain.h"
+#include "hv/hv.h"
+#include "quota/quota.h"
+#include "store/store.h"
+#include "txn/txn.h"
+#include "watch/watch.h"
+
+#define CORE_REAP_PER_ROUND 2000u /* nodes freed between two rounds */
+
+struct core;
+
+/* What a request's handler answers with; "OK" unless it says otherwise. */
+struct op_reply {
+	char data[XENSTORE_PAYLOAD_MAX];
+	size_t len;
+	bool sent; /* the handler has replied itself */
+};
+
+struct core_options {
+	struct siphash_key key;	       /* of all hashes that guests can feed: random */
+	struct quota_policy *policy;   /* borrowed: limits of new domains, reports */
+	uint64_t event_timeout_ms;     /* -w watch-event; 0: none */
+	uint32_t priv_domid;	       /* --priv-domid; PERM_NO_DOMID: none */
+	bool keep_orphans;	       /* -K */
+	bool dom0_ring;		       /* false with -D */
+	/* CONTROL; see control/control.h. Handles m, fills reply. Errors as an operation's. */
+	int (*control)(void *data, struct core *core, struct conn *c, const struct wire_msg *m,
+		       struct op_reply *reply);
+	void *control_data; /* borrowed */
+	/* Octets in and out, for the trace file; may be NULL. */
+	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
+	void *trace_data; /* borrowed */
+};
+
+struct core {
+	struct core_options opt;
+	struct hv *hv; /* borrowed */
+	struct perm_table *perms;
+	struct store store;
+	struct watch_index watches;
+	struct hold_table holds;
+	struct txn_ages ages;
+	struct conn_table conns;
+	struct domain_table domains;
+	struct op_reply reply;
+	uint64_t now_ms;
+	uint64_t requests;
+	uint64_t rounds;
+};
+
+/* hv is borrowed. -ENOMEM, or the hypervisor's error. */
+int core_new(const struct core_options *opt, struct hv *hv, struct core **ret);
+/* Accepts NULL. */
+void core_free(struct core *core);
+
+/* A socket, privileged, charged to domain 0. transport is owned at once. -ENOMEM. */
+int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
+		    struct conn **ret);
+
+/* Takes hypervisor events; true: more are pending. < 0: the event channel is lost. */
+int core_hv_events(struct core *core);
+
+/* One round at now_ms. True: there is more to do at once. */
+bool core_round(struct core *core, uint64_t now_ms);
+
+/* When the next round is due without any event: ms on core_round's clock, UINT64_MAX: never. */
+uint64_t core_deadline(struct core *core);
+
+/*
+ * Checks the innards: charges against what the tree, watches and transactions come to. Returns
+ * the number of contradictions found, each logged. Linear in the store.
+ */
+unsigned int core_check(struct core *core);
+
+#endif
