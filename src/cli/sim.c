@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `drover sim`: what a toolstack does with domains, on a simulated hypervisor.
+ *
+ * Invariant: a command that fails says what was done and what was not.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/sim_client.h"
+#include "cli/sim_run.h"
+#include "hv/hv.h"
+#include "hv/sim/sim.h"
+#include "wire/wire.h"
+
+#define SIM_DIR "/run/drover/sim"
+#define SOCKET_PATH "/run/xenstored/socket"
+
+struct sim_args {
+	const char *dir;
+	char socket[256];
+	bool no_introduce;
+	int argc; /* operands: the command, its arguments */
+	char **argv;
+	int script_argc; /* after -- */
+	char **script;
+};
+
+static int usage(FILE *to)
+{
+	fprintf(to,
+		"usage: drover sim [--dir DIR] [--socket PATH] COMMAND\n"
+		"  create [DOMID] [--no-introduce]  a new domain, made known to the daemon, with\n"
+		"                                   /local/domain/DOMID as its own\n"
+		"  list                             all domains\n"
+		"  introduce DOMID | release DOMID  to the daemon\n"
+		"  shutdown DOMID | resume DOMID    as the guest would\n"
+		"  destroy DOMID                    ends it\n"
+		"  run DOMID -- OP…                 speaks as that guest, over its ring\n"
+		"%s"
+		"DIR: $DROVER_SIM_DIR, else %s, the daemon's --hv=sim:DIR.\n"
+		"PATH: $XENSTORED_PATH, else %s.\n",
+		sim_run_usage, SIM_DIR, SOCKET_PATH);
+	return to == stdout ? 0 : 2;
+}
+
+static int fail(const char *what, int r)
+{
+	fprintf(stderr, "drover sim: %s: %s\n", what, strerror(r < 0 ? -r : r));
+	return 1;
+}
+
+/* A domid, -1 where the word is none. */
+static int32_t domid_parse(const char *word)
+{
+	unsigned long domid;
+	char *end;
+
+	errno = 0;
+	domid = strtoul(word, &end, 10);
+	if (errno || *end || end == word || *word == '-' || domid >= HV_DOMID_FIRST_RESERVED) {
+		fprintf(stderr, "drover sim: %s: not a domid (0 to %u)\n", word,
+			HV_DOMID_FIRST_RESERVED - 1u);
+		return -1;
+	}
+	return (int32_t)domid;
+}
+
+static int toolstack_connect(const struct sim_args *args, struct sim_client **ret)
+{
+	int r = sim_client_connect(args->socket, ret);
+
+	if (r)
+		fprintf(stderr, "drover sim: no daemon at %s: %s\n", args->socket, strerror(-r));
+	return r;
+}
+
+/* One request whose payload is `text`, len octets; what was refused is said. */
+static int request(struct sim_client *c, const char *what, uint32_t type, uint32_t tx_id,
+		   const char *text, size_t len)
+{
+	struct sim_reply reply;
+	int r = sim_client_call(c, type, tx_id, text, len, &reply);
+
+	if (r > 0)
+		fprintf(stderr, "drover sim: %s refused: %s\n", what, wire_errno_name(r));
+	else if (r)
+		fail(what, r);
+	return r;
+}
+
+/* INTRODUCE, and a home that the domain owns. */
+static int domain_introduce(const struct sim_args *args, uint16_t domid)
+{
+	struct sim_client *c;
+	char text[128];
+	int r, n;
+
+	r = toolstack_connect(args, &c);
+	if (r)
+		return r;
+	n = snprintf(text, sizeof(text), "%u%c%u%c%u", domid, 0, SIM_XS_GFN, 0, SIM_XS_PORT);
+	r = request(c, "INTRODUCE", XS_INTRODUCE, 0, text, (size_t)n + 1);
+	if (!r) {
+		n = snprintf(text, sizeof(text), "/local/domain/%u", domid);
+		r = request(c, "making its home", XS_MKDIR, 0, text, (size_t)n + 1);
+	}
+	if (!r) {
+		n = snprintf(text, sizeof(text), "/local/domain/%u%cn%u", domid, 0, domid);
+		r = request(c, "giving it its home", XS_SET_PERMS, 0, text, (size_t)n + 1);
+	}
+	sim_client_free(c);
+	return r;
+}
+
+static int cmd_create(const struct sim_args *args, struct sim *s)
+{
+	int32_t want = args->argc > 1 ? domid_parse(args->argv[1]) : 0;
+	uint16_t domid;
+	int r;
+
+	if (want < 0 || (args->argc > 1 && !want))
+		return want ? 2 : fail("domain 0", EEXIST);
+	r = sim_domain_create(s, (uint16_t)want, &domid);
+	if (r == -EEXIST)
+		fprintf(stderr, "drover sim: domain %d exists already\n", want);
+	else if (r)
+		fail("create", r);
+	if (r)
+		return 1;
+	if (args->no_introduce) {
+		printf("domain %u: created, not introduced\n", domid);
+		return 0;
+	}
+	if (domain_introduce(args, domid)) {
+		printf("domain %u: created, not introduced; 'drover sim introduce %u' tries again\n",
+		       domid, domid);
+		return 1;
+	}
+	printf("domain %u: created, introduced, owns /local/domain/%u\n", domid, domid);
+	return 0;
+}
+
+static int cmd_list(const struct sim_args *args, struct sim *s)
+{
+	struct sim_dominfo d;
+
+	(void)args;
+	printf("%5s  %-9s  %s\n", "DOMID", "STATE", "INTRODUCED");
+	for (uint32_t from = 0; sim_domain_next(s, from, &d); from = d.domid + 1u)
+		printf("%5u  %-9s  %s\n", d.domid,
+		       d.dying	    ? "dying"
+		       : d.shutdown ? "shut down"
+				    : "running",
+		       d.bound ? "yes" : "no");
+	return 0;
+}
+
+static int cmd_change(const struct sim_args *args, struct sim *s)
+{
+	static const struct {
+		const char *name;
+		int (*change)(struct sim *s, uint16_t domid);
+		const char *done;
+	} changes[] = {
+		{ "shutdown", sim_domain_shutdown, "shut down" },
+		{ "resume", sim_domain_resume, "running" },
+		{ "destroy", sim_domain_destroy, "destroyed" },
+	};
+	int32_t domid = domid_parse(args->argv[1]);
+	int r = 0;
+
+	if (domid < 0)
+		return 2;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		if (strcmp(changes[i].name, args->argv[0]))
+			continue;
+		r = changes[i].change(s, (uint16_t)domid);
+		if (r == -ENOENT)
+			fprintf(stderr, "drover sim: domain %d does not exist\n", domid);
+		else if (r)
+			fail(args->argv[0], r);
+		else
+			printf("domain %d: %s\n", domid, changes[i].done);
+		break;
+	}
+	return r ? 1 : 0;
+}
+
+static int cmd_introduce(const struct sim_args *args, struct sim *s)
+{
+	int32_t domid = domid_parse(args->argv[1]);
+
+	(void)s;
+	if (domid < 0)
+		return 2;
+	if (domain_introduce(args, (uint16_t)domid))
+		return 1;
+	printf("domain %d: introduced, owns /local/domain/%d\n", domid, domid);
+	return 0;
+}
+
+static int cmd_release(const struct sim_args *args, struct sim *s)
+{
+	int32_t domid = domid_parse(args->argv[1]);
+	struct sim_client *c;
+	char text[16];
+	int r, n;
+
+	(void)s;
+	if (domid < 0)
+		return 2;
+	r = toolstack_connect(args, &c);
+	if (r)
+		return 1;
+	n = snprintf(text, sizeof(text), "%d", domid);
+	r = request(c, "RELEASE", XS_RELEASE, 0, text, (size_t)n + 1);
+	sim_client_free(c);
+	if (!r)
+		printf("domain %d: released\n", domid);
+	return r ? 1 : 0;
+}
+
+static int cmd_run(const struct sim_args *args, struct sim *s)
+{
+	int32_t domid = domid_parse(args->argv[1]);
+	struct sim_client *c;
+	int r;
+
+	(void)s;
+	if (domid < 0 || !args->script_argc)
+		return domid < 0 ? 2 : usage(stderr);
+	r = sim_client_guest(args->dir, (uint16_t)domid, &c);
+	if (r == -ENOENT)
+		fprintf(stderr, "drover sim: domain %d does not exist\n", domid);
+	else if (r == -ENOTCONN)
+		fprintf(stderr, "drover sim: domain %d is not introduced to a daemon\n", domid);
+	else if (r == -EBUSY)
+		fprintf(stderr, "drover sim: another program speaks as domain %d\n", domid);
+	else if (r)
+		fail("ring", r);
+	if (r)
+		return 1;
+	r = sim_run_script(c, (uint16_t)domid, args->script_argc, args->script);
+	sim_client_free(c);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	int min, max; /* arguments */
+	int (*run)(const struct sim_args *args, struct sim *s);
+} commands[] = {
+	{ "create", 0, 1, cmd_create },	      { "list", 0, 0, cmd_list },
+	{ "introduce", 1, 1, cmd_introduce }, { "release", 1, 1, cmd_release },
+	{ "shutdown", 1, 1, cmd_change },     { "resume", 1, 1, cmd_change },
+	{ "destroy", 1, 1, cmd_change },      { "run", 1, 1, cmd_run },
+};
+
+static void args_defaults(struct sim_args *args)
+{
+	const char *dir = getenv("DROVER_SIM_DIR"), *path = getenv("XENSTORED_PATH");
+	const char *rundir = getenv("XENSTORED_RUNDIR");
+
+	args->dir = dir && *dir ? dir : SIM_DIR;
+	if (path && *path)
+		snprintf(args->socket, sizeof(args->socket), "%s", path);
+	else if (rundir && *rundir)
+		snprintf(args->socket, sizeof(args->socket), "%s/socket", rundir);
+	else
+		snprintf(args->socket, sizeof(args->socket), "%s", SOCKET_PATH);
+}
+
+/* Options, anywhere before "--", out of argv; 0, or 2 for wrong ones, 1 for help. */
+static int args_parse(struct sim_args *args, int argc, char **argv)
+{
+	args_defaults(args);
+	args->argv = argv + 1;
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--")) {
+			args->script_argc = argc - i - 1;
+			args->script = argv + i + 1;
+			break;
+		}
+		if (!strcmp(argv[i], "--no-introduce"))
+			args->no_introduce = true;
+		else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
+			args->dir = argv[++i];
+		else if (!strcmp(argv[i], "--socket") && i + 1 < argc)
+			snprintf(args->socket, sizeof(args->socket), "%s", argv[++i]);
+		else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return 1;
+		else if (argv[i][0] == '-')
+			return 2;
+		else
+			args->argv[args->argc++] = argv[i];
+	}
+	return 0;
+}
+
+int cli_sim(int argc, char **argv)
+{
+	struct sim_args args = { 0 };
+	struct sim *s;
+	int r;
+
+	r = args_parse(&args, argc, argv);
+	if (r || !args.argc)
+		return usage(r == 1 ? stdout : stderr);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, args.argv[0]))
+			continue;
+		if (args.argc - 1 < commands[i].min || args.argc - 1 > commands[i].max)
+			return usage(stderr);
+		r = sim_open(args.dir, &s);
+		if (r)
+			return fail(args.dir, r);
+		r = commands[i].run(&args, s);
+		sim_close(s);
+		return r;
+	}
+	return usage(stderr);
+}
