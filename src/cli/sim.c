@@ -137,8 +137,8 @@ static int cmd_create(const struct sim_args *args, struct sim *s)
 		return 0;
 	}
 	if (domain_introduce(args, domid)) {
-		printf("domain %u: created, not introduced; 'drover sim introduce %u' tries again\n",
-		       domid, domid);
+		printf("domain %u: created, not introduced; 'drover sim introduce' tries again\n",
+		       domid);
 		return 1;
 	}
 	printf("domain %u: created, introduced, owns /local/domain/%u\n", domid, domid);

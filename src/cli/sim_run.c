@@ -14,7 +14,7 @@
 
 #include "wire/wire.h"
 
-#define WORDS_MAX 1024
+#define RUN_WORDS_MAX 1024
 
 const char sim_run_usage[] =
 	"operations, separated by ';':\n"
@@ -232,7 +232,7 @@ static const struct run_op ops[] = {
 	{ "rm", XS_RM, 1, 1, run_plain },
 	{ "ls", XS_DIRECTORY, 0, 1, run_plain },
 	{ "perms", XS_GET_PERMS, 1, 1, run_plain },
-	{ "setperms", XS_SET_PERMS, 2, WORDS_MAX, run_plain },
+	{ "setperms", XS_SET_PERMS, 2, RUN_WORDS_MAX, run_plain },
 	{ "watch", XS_WATCH, 1, 2, run_watch },
 	{ "begin", XS_TRANSACTION_START, 0, 0, run_begin },
 	{ "commit", XS_TRANSACTION_END, 0, 0, run_end },
@@ -260,7 +260,7 @@ static int words_split(char *text, char **words)
 {
 	int n = 0;
 
-	while (n < WORDS_MAX - 1) {
+	while (n < RUN_WORDS_MAX - 1) {
 		text += strspn(text, " \t\n");
 		if (!*text)
 			break;
@@ -278,7 +278,7 @@ static int words_split(char *text, char **words)
 
 			words[n++] = text;
 			text = end;
-			if (*text == ';' && n < WORDS_MAX - 1) {
+			if (*text == ';' && n < RUN_WORDS_MAX - 1) {
 				static char separator[] = ";";
 
 				words[n++] = separator;
@@ -303,7 +303,7 @@ static int op_words(int argc, char **argv)
 int sim_run_script(struct sim_client *c, uint16_t domid, int argc, char **argv)
 {
 	struct runner r = { .c = c };
-	char *words[WORDS_MAX];
+	char *words[RUN_WORDS_MAX];
 	int n, failed = 0;
 
 	if (argc == 1 && strpbrk(argv[0], " ;")) {

@@ -55,7 +55,8 @@ def guest_speaks_over_its_ring(c):
                  "m").splitlines()[-1] == "perms m: n80 r3"
     assert c.run(80, "rm data; read data/a", status=1)[-1] == (
         "read data/a: refused: ENOENT, no such node")
-    assert c.run(80, "write /tool/x 1", status=1) == ["write /tool/x: refused: EACCES, not permitted"]
+    assert c.run(80, "write /tool/x 1", status=1) == [
+        "write /tool/x: refused: EACCES, not permitted"]
     c.sim("destroy", 80)
 
 
