@@ -57,7 +57,7 @@ int sim_client_connect(const char *path, struct sim_client **ret_client)
 
 	if (strlen(path) >= sizeof(un.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(un.sun_path, path);
+	memcpy(un.sun_path, path, strlen(path));
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;

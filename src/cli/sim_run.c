@@ -201,12 +201,12 @@ static int run_end(struct runner *r, const struct run_op *op, int argc, char **a
 static int run_watch(struct runner *r, const struct run_op *op, int argc, char **argv)
 {
 	uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
+	const char *path = argv[0], *token = argv[0];
 	uint32_t before = r->events;
 	int err;
 
 	r->payload_len = 0;
-	if (!payload_add(r, argv[0], strlen(argv[0]) + 1) ||
-	    !payload_add(r, argv[0], strlen(argv[0]) + 1)) {
+	if (!payload_add(r, path, strlen(path) + 1) || !payload_add(r, token, strlen(token) + 1)) {
 		printf("watch: refused: too large for one request\n");
 		return E2BIG;
 	}

@@ -31,9 +31,9 @@ tests/peers/xenshim.so, tests/peers/libdroversim.so and drover-xenstored.
 """
 import collections
 import ctypes
-import ctypes.util
 import errno
 import os
+import resource
 import select
 import shutil
 import signal
@@ -394,6 +394,18 @@ class RingClient(Client):
     def wait(self, seconds):
         return self._alive(self.lib.sim_guest_wait(self.g, max(0, int(seconds * 1000 + 0.999))))
 
+    def reconnect(self, timeout=None):
+        """Begins anew, where the daemon offers it (xenstore-ring.txt)."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        self.field(5, 1)
+        self.notify()
+        while self.field(5):
+            if time.monotonic() >= deadline:
+                raise Timeout("not reconnected in time")
+            self.wait(deadline - time.monotonic())
+        self.buf = b""
+        self.events.clear()
+
     @staticmethod
     def _alive(r):
         if r in (-errno.ESRCH, -errno.EIO):
@@ -453,8 +465,11 @@ OCAML_QUOTAS = {
                    requests=10000000, outstanding=1000000, events=1000000)}
 
 
-def _die_with_parent():
+def _prepare_daemon():
+    """It ends with whoever started it, and may have as many connections as this user may."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Daemon:
@@ -517,7 +532,7 @@ class Daemon:
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 self.prefix + self.command() + self.args, env=self.environment(), stdout=out,
-                stderr=out, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+                stderr=out, stdin=subprocess.DEVNULL, preexec_fn=_prepare_daemon)
         if self.cpu is not None:
             os.sched_setaffinity(self.pid, {self.cpu})
         ended = os.pidfd_open(self.pid)

@@ -87,8 +87,20 @@ def many_guests(d):
             d.sim.destroy(i)
 
 
+def guest_begins_its_ring_anew(d):
+    domid = d.create_guest()
+    with d.guest(domid) as g:
+        g.watch("w", "tok")
+        g.send_raw(peers.HEADER.pack(peers.XS_READ, 1, 0, 2) + b"w")     # half a request
+        if g.field(4) & 1:
+            g.reconnect()
+            g.watch("w", "tok")     # EEXIST had the old one stayed
+    d.sim.destroy(domid)
+
+
 TESTS = [serves_test_xenstore, guest_reads_and_writes_over_its_ring, guest_sees_watch_events,
-         toolstack_hears_of_a_death, recycled_domid_speaks_anew, many_guests]
+         toolstack_hears_of_a_death, recycled_domid_speaks_anew, guest_begins_its_ring_anew,
+         many_guests]
 
 
 def main():

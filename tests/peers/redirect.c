@@ -179,7 +179,7 @@ static const struct sockaddr *redirect_addr(const struct sockaddr *sa, socklen_t
 	path = redirect(un->sun_path, buf);
 	if (path == un->sun_path || strlen(path) >= sizeof(un->sun_path))
 		return sa;
-	strcpy(un->sun_path, path);
+	memcpy(un->sun_path, path, strlen(path) + 1);
 	*len = sizeof(*un);
 	return (const struct sockaddr *)un;
 }

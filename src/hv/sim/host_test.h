@@ -33,7 +33,8 @@ static inline int host_setup(void **state)
 	struct host *h = calloc(1, sizeof(*h));
 
 	assert_non_null(h);
-	strcpy(h->dir, access("/dev/shm", W_OK) ? "/tmp/hv_sim_XXXXXX" : "/dev/shm/hv_sim_XXXXXX");
+	snprintf(h->dir, sizeof(h->dir), "%s/hv_sim_XXXXXX",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	assert_non_null(mkdtemp(h->dir));
 	assert_int_equal(sim_open(h->dir, &h->sim), 0);
 	assert_int_equal(hv_sim_open(h->dir, &h->hv), 0);

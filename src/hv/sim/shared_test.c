@@ -116,10 +116,13 @@ static void scribbled_table_harms_nobody(void **state)
 	free(saved);
 }
 
+#define GUESTS 4u
+
 /* Guests, as processes of their own, raise events; each is seen, none after they ended. */
 static void processes_share_the_host(void **state)
 {
-	enum { GUESTS = 4, ROUNDS = 500 };
+	enum { ROUNDS = 500 };
+	const uint16_t guests = GUESTS;
 	struct host *h = *state;
 	struct xenstore_domain_interface *ring[GUESTS];
 	uint32_t ports[GUESTS], seen[GUESTS] = { 0 };
@@ -127,7 +130,7 @@ static void processes_share_the_host(void **state)
 	uint32_t port;
 	int status;
 
-	for (uint16_t i = 0; i < GUESTS; i++) {
+	for (uint16_t i = 0; i < guests; i++) {
 		void *page;
 
 		assert_int_equal(sim_domain_create(h->sim, 10 + i, NULL), 0);
@@ -156,7 +159,7 @@ static void processes_share_the_host(void **state)
 
 		assert_int_equal(poll(&pfd, 1, 10000), 1);
 		while (h->hv->ops->event_next(h->hv, &port) > 0) {
-			for (uint16_t i = 0; i < GUESTS; i++) {
+			for (uint16_t i = 0; i < guests; i++) {
 				uint32_t n;
 
 				if (ports[i] != port)
@@ -175,7 +178,7 @@ static void processes_share_the_host(void **state)
 				h->hv->ops->evtchn_unmask(h->hv, port);
 		}
 	}
-	for (uint16_t i = 0; i < GUESTS; i++) {
+	for (uint16_t i = 0; i < guests; i++) {
 		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
 		assert_int_equal(status, 0);
 		h->hv->ops->ring_unmap(h->hv, 10 + i, ring[i]);

@@ -6,6 +6,7 @@
  * holder who finds that still said reports the domain as changed and delivers the report even
  * where a listener seems to have been told already.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -90,6 +91,7 @@ static int table_open(struct sim *s)
 	r = table_map(s);
 	if (r)
 		return r;
+	assert(s->table);
 	magic = atomic_load(&s->table->magic);
 	if (!magic) /* new, or its maker was killed */
 		return table_init(s);
