@@ -63,7 +63,13 @@ static ssize_t ring_send(void *transport, const void *buf, size_t len)
 	struct xenstore_domain_interface *p = t->page;
 	uint32_t cons, prod, room, n, at, first;
 
-	cons = LOAD(&p->rsp_cons);
+	/*
+	 * The reader notifies only when it finds that the ring had been full. It stores rsp_cons
+	 * and then looks at rsp_prod; here rsp_prod is stored and rsp_cons looked at again (the
+	 * caller sends until there is no room). Were the two reordered, both could miss the
+	 * other and wait for ever.
+	 */
+	cons = __atomic_load_n(&p->rsp_cons, __ATOMIC_SEQ_CST);
 	prod = LOAD(&p->rsp_prod);
 	if (prod - cons > XENSTORE_RING_SIZE)
 		return -EBADMSG;
@@ -75,7 +81,7 @@ static ssize_t ring_send(void *transport, const void *buf, size_t len)
 	first = XENSTORE_RING_SIZE - at < n ? XENSTORE_RING_SIZE - at : n;
 	memcpy(p->rsp + at, buf, first);
 	memcpy(p->rsp, (const char *)buf + first, n - first);
-	STORE(&p->rsp_prod, prod + n);
+	__atomic_store_n(&p->rsp_prod, prod + n, __ATOMIC_SEQ_CST);
 	t->moved = true;
 	return (ssize_t)n;
 }
