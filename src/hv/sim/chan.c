@@ -363,21 +363,20 @@ int sim_chan_next(struct sim_chan *c, uint32_t *ret_port)
 	r = chan_drain(c);
 	if (r)
 		return r;
-	return chan_take(c, ret_port); /* raised between the look and the read */
+	if (!chan_take(c, ret_port)) /* raised between the look and the read */
+		return 0;
+	if (bits_find(&c->s->table->ready, 0) >= 0)
+		sim_poke(c->s); /* their octets were read, too; the caller may stop here */
+	return 1;
 }
 
 void sim_chan_settle(struct sim_chan *c)
 {
-	bool more = bits_find(&c->s->table->ready, 0) >= 0;
+	struct bits *ready = &c->s->table->ready;
 
-	if (more && !c->drained)
+	if (c->drained || bits_find(ready, 0) >= 0 || chan_drain(c))
 		return;
-	if (!more && !c->drained) {
-		if (chan_drain(c))
-			return;
-		more = bits_find(&c->s->table->ready, 0) >= 0;
-	}
-	if (more)
+	if (bits_find(ready, 0) >= 0)
 		sim_poke(c->s);
 }
 
