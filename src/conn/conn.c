@@ -48,7 +48,7 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 	const struct refusal why = { .op = "WATCH_EVENT", .path = path, .path_len = len,
 				     .limit = w->budget->limits.hard[QUOTA_MEMORY],
 				     .use = w->budget->used[QUOTA_MEMORY] + hdr.len };
-	char name[XENSTORE_ABS_PATH_MAX + 1];
+	char payload[XENSTORE_PAYLOAD_MAX];
 
 	if (c->closing || c->failed)
 		return;
@@ -59,10 +59,14 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 		budget_refuse(w->budget, REFUSAL_EVENT_DROPPED, &why);
 		return;
 	}
-	memcpy(name, path, len);
-	name[len] = '\0';
-	if (!out_append(c, &hdr, name, len + 1, watch->token, watch->token_len + 1u))
+	memcpy(payload, path, len);
+	payload[len] = '\0';
+	memcpy(payload + len + 1, watch->token, watch->token_len + 1u);
+	if (!out_append(c, &hdr, payload, hdr.len))
 		budget_refuse(w->budget, REFUSAL_EVENT_DROPPED, &why);
+	else if (c->table->trace)
+		c->table->trace(c->table->trace_data, c, true,
+				&(struct wire_msg){ .hdr = hdr, .payload = payload });
 }
 
 int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
@@ -205,9 +209,9 @@ void conn_reply(struct conn *c, const struct xsd_sockmsg *req, uint32_t type, co
 	if (c->closing || c->failed)
 		return;
 	if (c->table->trace)
-		c->table->trace(c->table->data, c, true,
+		c->table->trace(c->table->trace_data, c, true,
 				&(struct wire_msg){ .hdr = hdr, .payload = data });
-	if (out_append(c, &hdr, data, len, NULL, 0))
+	if (out_append(c, &hdr, data, len))
 		return;
 	/* A reply may be late, never missing: without memory for it the connection ends. */
 	log_error("connection %llu: no memory for a reply", (unsigned long long)c->id);
@@ -301,7 +305,7 @@ static size_t handle_some(struct conn *c, const uint8_t *buf, size_t len, bool *
 			break;
 		}
 		if (t->trace && !c->contender.wait_until_ms)
-			t->trace(t->data, c, false, &m);
+			t->trace(t->trace_data, c, false, &m);
 		t->serving = c;
 		if (!t->handle(t->data, c, &m)) {
 			c->waiting = true;

@@ -78,6 +78,7 @@ struct conn_table {
 	void (*gone)(void *data, struct conn *c);
 	/* Each octet sequence in and out, for the trace file. NULL: not traced. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
+	void *trace_data; /* borrowed */
 	void *data;	    /* borrowed */
 	uint8_t *scratch;   /* owned: what is being parsed */
 	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */

@@ -177,8 +177,7 @@ static bool out_reserve(struct conn_out *o, size_t more)
 	return true;
 }
 
-bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t a_len,
-		const void *b, size_t b_len)
+bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data, size_t len)
 {
 	struct conn_out *o;
 	size_t at;
@@ -186,15 +185,13 @@ bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, si
 	if (!c->out)
 		c->out = out_new(c->table);
 	o = c->out;
-	if (!o || !out_reserve(o, sizeof(*hdr) + a_len + b_len))
+	if (!o || !out_reserve(o, sizeof(*hdr) + len))
 		return false;
 	at = o->len;
 	memcpy(o->buf + at, hdr, sizeof(*hdr));
-	if (a_len)
-		memcpy(o->buf + at + sizeof(*hdr), a, a_len);
-	if (b_len)
-		memcpy(o->buf + at + sizeof(*hdr) + a_len, b, b_len);
-	o->len += sizeof(*hdr) + a_len + b_len;
+	if (len)
+		memcpy(o->buf + at + sizeof(*hdr), data, len);
+	o->len += sizeof(*hdr) + len;
 	if (hdr->type == XS_WATCH_EVENT) {
 		o->events++;
 		/* a hash exists once somebody asked: kept complete from then on */

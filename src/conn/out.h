@@ -32,8 +32,7 @@ struct conn_out {
 void out_free(struct conn_out *o);
 
 /* Appends a message. False: no memory. */
-bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t a_len,
-		const void *b, size_t b_len);
+bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data, size_t len);
 
 /* Whether this event is queued already, unsent. */
 bool out_has_event(const struct conn *c, const void *path, size_t path_len, const void *token,

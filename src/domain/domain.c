@@ -214,7 +214,7 @@ static int connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 	return 0;
 }
 
-int domain_connect_dom0(struct domain_table *t)
+int domain_connect_dom0(struct domain_table *t, uint32_t dom0_port)
 {
 	struct domain *d = domain_find(t, 0);
 	uint32_t remote, port;
@@ -226,6 +226,8 @@ int domain_connect_dom0(struct domain_table *t)
 		return 0;
 	if (r)
 		return r;
+	if (dom0_port)
+		remote = dom0_port;
 	r = t->hv->ops->evtchn_bind(t->hv, 0, remote, &port);
 	if (r) {
 		t->hv->ops->ring_unmap(t->hv, 0, page);

@@ -84,8 +84,11 @@ struct domain *domain_find(struct domain_table *t, uint16_t domid);
  */
 int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret);
 
-/* Domain 0's ring where the hypervisor has one. 0 also where it has none. */
-int domain_connect_dom0(struct domain_table *t);
+/*
+ * Domain 0's ring where the hypervisor has one. 0 also where it has none. port: its event channel,
+ * 0: as the hypervisor says.
+ */
+int domain_connect_dom0(struct domain_table *t, uint32_t port);
 
 /*
  * INTRODUCE. ENOENT: no such domain. EINVAL: the ring page or port cannot be had. -ENOMEM.

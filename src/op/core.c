@@ -60,6 +60,8 @@ static void wire_up(struct core *core)
 	core->conns.watches = &core->watches;
 	core->conns.handle = op_handle;
 	core->conns.data = core;
+	core->conns.trace = core->opt.trace;
+	core->conns.trace_data = core->opt.trace_data;
 	core->domains.hv = core->hv;
 	core->domains.policy = core->opt.policy;
 	core->domains.conns = &core->conns;
@@ -96,7 +98,7 @@ static int core_init(struct core *core)
 		r = tree_init(core, root);
 	perms_release(core->perms, root);
 	if (!r && core->opt.dom0_ring)
-		r = domain_connect_dom0(&core->domains);
+		r = domain_connect_dom0(&core->domains, core->opt.dom0_port);
 	return r;
 }
 
@@ -156,7 +158,6 @@ bool core_round(struct core *core, uint64_t now_ms)
 
 	core->now_ms = now_ms;
 	core->opt.policy->now_ms = now_ms;
-	core->conns.trace = core->opt.trace;
 	core->rounds++;
 	while (hold_tick(&core->holds, now_ms) <= now_ms)
 		;

@@ -36,6 +36,7 @@ struct core_options {
 	uint32_t priv_domid;	       /* --priv-domid; PERM_NO_DOMID: none */
 	bool keep_orphans;	       /* -K */
 	bool dom0_ring;		       /* false with -D */
+	uint32_t dom0_port;	       /* --event; 0: as the hypervisor says */
 	/* CONTROL; see control/control.h. Handles m, fills reply. Errors as an operation's. */
 	int (*control)(void *data, struct core *core, struct conn *c, const struct wire_msg *m,
 		       struct op_reply *reply);

@@ -136,29 +136,29 @@ int op_set_feature(struct op_call *o)
 	return 0;
 }
 
-/* [<domid>|]<quota>: whose limits, and which. */
-static int quota_of(struct op_call *o, size_t n_args, struct quota_limits **ret, enum quota_id *ret_q)
+/* [<domid>|]<quota>: whose limits (NULL: those new domains start with), and which. */
+static int quota_of(struct op_call *o, size_t n_args, struct domain **ret_domain,
+		    enum quota_id *ret_q)
 {
 	size_t name = n_args - 1;
-	struct domain *d;
 	uint16_t domid;
 	int r;
 
-	*ret = &o->core->opt.policy->limits;
+	*ret_domain = NULL;
 	if (n_args == 2) {
 		if (arg_domid(o, 0, &domid))
 			return EINVAL;
-		r = domain_get(&o->core->domains, domid, &d);
+		r = domain_get(&o->core->domains, domid, ret_domain);
 		if (r)
 			return r;
-		*ret = &d->budget.limits;
 	}
 	return quota_find(o->arg[name], o->arg_len[name], ret_q) ? EINVAL : 0;
 }
 
 int op_get_quota(struct op_call *o)
 {
-	struct quota_limits *limits;
+	struct quota_policy *policy = o->core->opt.policy;
+	struct domain *d;
 	enum quota_id q;
 	size_t len = 0;
 	int r;
@@ -170,17 +170,17 @@ int op_get_quota(struct op_call *o)
 		o->reply->len = len + 1;
 		return 0;
 	}
-	r = quota_of(o, o->n_args, &limits, &q);
+	r = quota_of(o, o->n_args, &d, &q);
 	if (r)
 		return r;
-	answer_number(o, limits->hard[q]);
+	answer_number(o, d ? d->budget.limits.hard[q] : policy->limits.hard[q]);
 	return 0;
 }
 
 int op_set_quota(struct op_call *o)
 {
 	size_t last = o->n_args - 1;
-	struct quota_limits *limits;
+	struct domain *d;
 	enum quota_id q;
 	unsigned long v;
 	char *end;
@@ -190,10 +190,15 @@ int op_set_quota(struct op_call *o)
 	v = strtoul(o->arg[last], &end, 10);
 	if (!o->arg_len[last] || *end || errno || o->arg[last][0] == '-')
 		return EINVAL;
-	r = quota_of(o, last, &limits, &q);
+	r = quota_of(o, last, &d, &q);
 	if (r)
 		return r;
-	limits->hard[q] = v;
+	if (d) {
+		d->budget.limits.hard[q] = v;
+		d->budget.own_limit[q] = true;
+	} else {
+		o->core->opt.policy->limits.hard[q] = v;
+	}
 	return 0;
 }
 

@@ -56,6 +56,7 @@ struct budget {
 	uint16_t domid;
 	bool exempt;			    /* the control domain: counted, never refused */
 	struct quota_limits limits;
+	bool own_limit[QUOTA_COUNT]; /* set for this domain alone: others' changes pass it by */
 	uint64_t used[QUOTA_COUNTED];
 	uint64_t peak[QUOTA_COUNTED];
 	uint64_t refused[REFUSAL_COUNT];    /* since the budget was made */
