@@ -23,7 +23,8 @@ struct sim_guest {
 	uint64_t unique;
 	uint16_t domid;
 	uint32_t port;
-	int ring_fd; /* its flock says that somebody speaks for the domain */
+	bool has_read; /* and did not notify since */
+	int ring_fd;   /* its flock says that somebody speaks for the domain */
 	int wake_fd;
 };
 
@@ -172,6 +173,7 @@ int sim_guest_read(struct sim_guest *g, void *data, size_t len)
 	memcpy(to, g->ring->rsp + at, first);
 	memcpy(to + first, g->ring->rsp, n - first);
 	__atomic_store_n(&g->ring->rsp_cons, cons + n, __ATOMIC_SEQ_CST);
+	g->has_read = true;
 	/*
 	 * The daemon waits when it finds the ring full. It stores rsp_prod and then looks at
 	 * rsp_cons; this side stores rsp_cons and then looks at rsp_prod: one sees the other.
@@ -192,6 +194,7 @@ int sim_guest_notify(struct sim_guest *g)
 	port = atomic_load(&d->gport[g->port]);
 	if (!port)
 		return -EINVAL;
+	g->has_read = false;
 	if (port != SIM_UNBOUND)
 		sim_raise(g->s, port);
 	return 0;
@@ -205,6 +208,8 @@ int sim_guest_wait(struct sim_guest *g, int timeout_ms)
 	ssize_t n;
 	int r;
 
+	if (g->has_read)
+		sim_guest_notify(g);
 	r = poll(&pfd, 1, timeout_ms);
 	if (r <= 0)
 		return r && errno != EINTR ? -errno : 0;

@@ -76,7 +76,11 @@ int sim_guest_write(struct sim_guest *g, const void *data, size_t len);
 int sim_guest_read(struct sim_guest *g, void *data, size_t len);
 /* Raises the daemon's end. Nothing happens while nobody has bound it. */
 int sim_guest_notify(struct sim_guest *g);
-/* Until the daemon notifies: 1; 0 after timeout_ms (-1: never). Look at the ring after each. */
+/*
+ * Until the daemon notifies: 1; 0 after timeout_ms (-1: never). Look at the ring after each.
+ * Notifies first where something was read since the last time: oxenstored fills a ring up to
+ * its end only, and then waits to hear that it was read, full or not.
+ */
 int sim_guest_wait(struct sim_guest *g, int timeout_ms);
 /* Readable when wait would not wait. Borrowed. */
 int sim_guest_fd(struct sim_guest *g);
