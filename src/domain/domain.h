@@ -66,7 +66,6 @@ struct domain_table {
 	struct perms *release_perms;   /* owned: of @releaseDomain */
 	bool keep_orphans;
 	uint32_t priv_domid; /* as privileged as domain 0; PERM_NO_DOMID: none */
-	size_t sweep_at;     /* where looking at every domain goes on, 0: not under way */
 };
 
 /*

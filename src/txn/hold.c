@@ -187,7 +187,12 @@ bool hold_may_change(struct hold_table *h, struct contender *c, enum hold_access
 			blocks = false;
 		else
 			blocks = overlaps(a, path, len, removed);
-		if (blocks && wait_begin(h, c, false, now_ms))
+		if (!blocks)
+			continue;
+		/* against this one even a long wait goes on: to its end, which is near */
+		if (holds_all(a) && c->wait_until_ms && c->wait_until_ms < a->deadline_ms)
+			c->wait_until_ms = a->deadline_ms;
+		if (wait_begin(h, c, false, now_ms))
 			return false;
 	}
 	return true;

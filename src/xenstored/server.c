@@ -38,7 +38,7 @@ struct server {
 	int result;
 	bool channel_ready;
 	bool has_channel;
-	bool out_of_fds; /* told already */
+	bool out_of_fds;   /* told already */
 	uint64_t timer_at; /* ms; UINT64_MAX: not set */
 	uint64_t started_ms;
 };
@@ -54,9 +54,12 @@ static void on_client(uv_poll_t *poll, int status, int events)
 {
 	struct client *cl = poll->data;
 
-	(void)status;
 	(void)events;
-	conn_wake(cl->conn);
+	/* on an error libuv has stopped polling */
+	if (status < 0)
+		conn_close(cl->conn);
+	else
+		conn_wake(cl->conn);
 }
 
 static void client_poll(struct socket_transport *s, bool read, bool write)
