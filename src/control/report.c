@@ -58,8 +58,9 @@ void report_memory(struct core *core, FILE *f)
 
 	fprintf(f, "memory: %zu octets in use, %zu held free, %zu mapped\n", mi.uordblks,
 		mi.fordblks, mi.hblkhd);
-	fprintf(f, "nodes: %" PRIu64 "; watches: %zu; connections: %zu; transactions: %" PRIu64
-		   "; access lists: %zu; waiting for the reaper: %zu\n",
+	fprintf(f,
+		"nodes: %" PRIu64 "; watches: %zu; connections: %zu; transactions: %" PRIu64
+		"; access lists: %zu; waiting for the reaper: %zu\n",
 		live_nodes(core), core->watches.n, core->conns.n, open_transactions(core),
 		perm_table_count(core->perms), core->store.charged.n + core->store.uncharged.n);
 	list_for_each(d, &core->domains.all, all) {
@@ -126,7 +127,8 @@ static bool add_domain(const struct domain *d, struct text *out)
 		if (b->refused[k])
 			text_add(&l, " refused.%s=%" PRIu64, refusal_name(k), b->refused[k]);
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
-		text_add(&l, " limit.%s=%" PRIu64, quota_name(limits[i]), b->limits.hard[limits[i]]);
+		text_add(&l, " limit.%s=%" PRIu64, quota_name(limits[i]),
+			 b->limits.hard[limits[i]]);
 	/* room for the last line stays */
 	return out->len + l.len + sizeof("next 65535\n") + 1 < out->room &&
 	       text_add(out, "%s\n", line);
@@ -138,9 +140,9 @@ void report_stats(struct core *core, uint64_t uptime_ms, uint16_t from, struct t
 
 	if (!from)
 		text_add(out,
-			 "daemon nodes=%" PRIu64 " watches=%zu connections=%zu transactions=%" PRIu64
-			 " rounds=%" PRIu64 " requests=%" PRIu64 " uptime_ms=%" PRIu64
-			 " domains=%zu\n",
+			 "daemon nodes=%" PRIu64
+			 " watches=%zu connections=%zu transactions=%" PRIu64 " rounds=%" PRIu64
+			 " requests=%" PRIu64 " uptime_ms=%" PRIu64 " domains=%zu\n",
 			 live_nodes(core), core->watches.n, core->conns.n, open_transactions(core),
 			 core->rounds, core->requests, uptime_ms, core->domains.n);
 	for (unsigned int id = from; id <= UINT16_MAX; id++) {

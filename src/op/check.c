@@ -33,7 +33,9 @@ static void tally_watches(struct tally *t, const struct conn *c)
 		used[QUOTA_WATCHES]++;
 		/* "/" is no component, a special path is one without a slash before it */
 		used[QUOTA_MEMORY] += WATCH_CHARGE + w->token_len +
-				      (path[0] == '@' ? len + 1 : len == 1 ? 0 : len);
+				      (path[0] == '@' ? len + 1
+				       : len == 1     ? 0
+						      : len);
 	}
 }
 
@@ -61,7 +63,8 @@ static unsigned int compare(const struct domain *d, const struct tally *t)
 
 		if (d->budget.used[q] == t->used[d->domid][q])
 			continue;
-		log_error("check: domain %u is charged %" PRIu64 " %s, its objects come to %" PRIu64,
+		log_error("check: domain %u is charged %" PRIu64
+			  " %s, its objects come to %" PRIu64,
 			  d->domid, d->budget.used[q], quota_name(q), t->used[d->domid][q]);
 		bad++;
 	}

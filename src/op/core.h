@@ -30,13 +30,13 @@ struct op_reply {
 };
 
 struct core_options {
-	struct siphash_key key;	       /* of all hashes that guests can feed: random */
-	struct quota_policy *policy;   /* borrowed: limits of new domains, reports */
-	uint64_t event_timeout_ms;     /* -w watch-event; 0: none */
-	uint32_t priv_domid;	       /* --priv-domid; PERM_NO_DOMID: none */
-	bool keep_orphans;	       /* -K */
-	bool dom0_ring;		       /* false with -D */
-	uint32_t dom0_port;	       /* --event; 0: as the hypervisor says */
+	struct siphash_key key;	     /* of all hashes that guests can feed: random */
+	struct quota_policy *policy; /* borrowed: limits of new domains, reports */
+	uint64_t event_timeout_ms;   /* -w watch-event; 0: none */
+	uint32_t priv_domid;	     /* --priv-domid; PERM_NO_DOMID: none */
+	bool keep_orphans;	     /* -K */
+	bool dom0_ring;		     /* false with -D */
+	uint32_t dom0_port;	     /* --event; 0: as the hypervisor says */
 	/* CONTROL; see control/control.h. Handles m, fills reply. Errors as an operation's. */
 	int (*control)(void *data, struct core *core, struct conn *c, const struct wire_msg *m,
 		       struct op_reply *reply);

@@ -51,8 +51,9 @@ int op_get_domain_path(struct op_call *o)
 
 	if (arg_domid(o, 0, &domid))
 		return EINVAL;
-	o->reply->len = (size_t)snprintf(o->reply->data, sizeof(o->reply->data),
-					 "/local/domain/%u", domid) + 1;
+	o->reply->len = (size_t)snprintf(o->reply->data, sizeof(o->reply->data), "/local/domain/%u",
+					 domid) +
+			1;
 	return 0;
 }
 

@@ -245,9 +245,8 @@ int op_may_change(struct op_call *o, const struct path *p, bool removed)
 
 	if (o->txn)
 		return 0;
-	if (core->holds.n_active &&
-	    !hold_may_change(&core->holds, &o->conn->contender, HOLD_WRITE, p->str, p->len, removed,
-			     core->now_ms))
+	if (core->holds.n_active && !hold_may_change(&core->holds, &o->conn->contender, HOLD_WRITE,
+						     p->str, p->len, removed, core->now_ms))
 		return OP_WAIT;
 	hold_wait_over(&o->conn->contender);
 	return 0;

@@ -54,34 +54,34 @@ struct quota_policy {
 struct budget {
 	struct quota_policy *policy; /* borrowed */
 	uint16_t domid;
-	bool exempt;			    /* the control domain: counted, never refused */
+	bool exempt; /* the control domain: counted, never refused */
 	struct quota_limits limits;
 	bool own_limit[QUOTA_COUNT]; /* set for this domain alone: others' changes pass it by */
 	uint64_t used[QUOTA_COUNTED];
 	uint64_t peak[QUOTA_COUNTED];
-	uint64_t refused[REFUSAL_COUNT];    /* since the budget was made */
+	uint64_t refused[REFUSAL_COUNT];	/* since the budget was made */
 	uint64_t next_report_ms[REFUSAL_COUNT]; /* 0: at once */
-	uint64_t unreported[REFUSAL_COUNT]; /* refusals since the last line */
-	uint64_t requests;		    /* served */
-	uint64_t conflicts;		    /* EAGAINs at TRANSACTION_END */
+	uint64_t unreported[REFUSAL_COUNT];	/* refusals since the last line */
+	uint64_t requests;			/* served */
+	uint64_t conflicts;			/* EAGAINs at TRANSACTION_END */
 	bool soft_warned[QUOTA_COUNTED];
 };
 
 /* What was refused, for the line that an operator reads. path may be NULL. */
 struct refusal {
-	const char *op;	  /* "WRITE" */
+	const char *op; /* "WRITE" */
 	const char *path;
-	size_t path_len;  /* octets */
-	uint64_t limit;	  /* 0: no limit is behind it */
-	uint64_t use;	  /* what it would have come to, or the current use */
+	size_t path_len; /* octets */
+	uint64_t limit;	 /* 0: no limit is behind it */
+	uint64_t use;	 /* what it would have come to, or the current use */
 };
 
 /* Finds a domain's budget; NULL: there is no such domain. */
 struct ledger {
 	struct budget *(*find)(void *data, uint16_t domid);
-	void *data; /* borrowed */
-	uint64_t deaths;	  /* domains that died so far */
-	uint64_t *death_of;	  /* owned by the ledger's maker: by domid, deaths after its last one */
+	void *data;	    /* borrowed */
+	uint64_t deaths;    /* domains that died so far */
+	uint64_t *death_of; /* owned by the ledger's maker: by domid, deaths after its last one */
 };
 
 /* Whether a domain of this id died after the ledger had counted so many deaths. */

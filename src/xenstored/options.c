@@ -94,7 +94,8 @@ static int number(const char *option, const char *str, uint64_t max, uint64_t *r
 	errno = 0;
 	v = strtoull(str, &end, 10);
 	if (!*str || *str == '-' || *end || errno || v > max) {
-		fprintf(stderr, "drover-xenstored: %s: invalid parameter value \"%s\"\n", option, str);
+		fprintf(stderr, "drover-xenstored: %s: invalid parameter value \"%s\"\n", option,
+			str);
 		return EINVAL;
 	}
 	*ret = v;
@@ -189,7 +190,8 @@ static int set_trace_control(struct options *o, const char *str)
 	} else if (!strcmp(str, "-io") || !strcmp(str, "none")) {
 		o->trace_io = false;
 	} else {
-		fprintf(stderr, "drover-xenstored: --trace-control: \"%s\" is not +io or -io\n", str);
+		fprintf(stderr, "drover-xenstored: --trace-control: \"%s\" is not +io or -io\n",
+			str);
 		return EINVAL;
 	}
 	return 0;
@@ -213,9 +215,12 @@ static int set_letter(struct options *o, int c, const char *str)
 		const char *option;
 		enum quota_id q;
 	} letters[] = {
-		{ 'E', "-E", QUOTA_NODES },	   { 'S', "-S", QUOTA_NODE_SIZE },
-		{ 'W', "-W", QUOTA_WATCHES },	   { 't', "-t", QUOTA_TRANSACTIONS },
-		{ 'A', "-A", QUOTA_NODE_PERMISSIONS }, { 'M', "-M", QUOTA_PATH_MAX },
+		{ 'E', "-E", QUOTA_NODES },
+		{ 'S', "-S", QUOTA_NODE_SIZE },
+		{ 'W', "-W", QUOTA_WATCHES },
+		{ 't', "-t", QUOTA_TRANSACTIONS },
+		{ 'A', "-A", QUOTA_NODE_PERMISSIONS },
+		{ 'M', "-M", QUOTA_PATH_MAX },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(letters); i++)

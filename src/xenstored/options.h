@@ -24,13 +24,13 @@ struct options {
 	bool verbose;	     /* -V */
 	bool help;	     /* -H */
 	bool version;
-	bool trace_io;	     /* --trace-control +io: the default where there is a trace file */
+	bool trace_io;		/* --trace-control +io: the default where there is a trace file */
 	const char *pid_file;	/* -F; borrowed from argv, as all strings */
 	const char *trace_file; /* -T */
 	const char *sim_dir;	/* --hv=sim:DIR */
 	enum hv_choice hv;
-	uint32_t priv_domid; /* --priv-domid, -m; PERM_NO_DOMID: none */
-	uint32_t event_port; /* --event; 0: what the kernel says */
+	uint32_t priv_domid;	   /* --priv-domid, -m; PERM_NO_DOMID: none */
+	uint32_t event_port;	   /* --event; 0: what the kernel says */
 	uint64_t event_timeout_ms; /* -w watch-event=SECONDS */
 	struct quota_policy policy;
 };

@@ -175,9 +175,9 @@ void trace_message(void *data, const struct conn *c, bool out, const struct wire
 	now = time(NULL);
 	localtime_r(&now, &tm);
 	len = (size_t)snprintf(line, sizeof(line), "%s c%llu d%u %04d%02d%02d %02d:%02d:%02d %s (",
-			       out ? "OUT" : "IN", (unsigned long long)c->id,
-			       c->watcher.domid, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-			       tm.tm_hour, tm.tm_min, tm.tm_sec, wire_type_name(m->hdr.type));
+			       out ? "OUT" : "IN", (unsigned long long)c->id, c->watcher.domid,
+			       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+			       tm.tm_sec, wire_type_name(m->hdr.type));
 	len += printable(line + len, XENSTORE_PAYLOAD_MAX, m->payload, m->hdr.len);
 	line[len++] = ')';
 	line[len++] = '\n';
