@@ -142,6 +142,9 @@ class Daemon:
         if self.kind != "drover":
             shim = self.build + "/tests/peers/xenshim.so"
             env["LD_PRELOAD"] = ":".join(filter(None, [env.get("LD_PRELOAD"), shim]))
+            # A sanitizer's library wants to be loaded first; the shim does not mind.
+            env["ASAN_OPTIONS"] = ":".join(
+                filter(None, [env.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]))
         if self.kind == "ocaml":
             # It takes its paths from neither variable: the shim leads them here.
             env.pop("XENSTORED_PATH")
