@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of commands and what is told about them. Invariant: a command that can be run has a
+ * help text, which names all of its options.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "cli/cli.h"
+#include "cli/command.h"
+
+static int run_help(int argc, char **argv)
+{
+	if (argc > 2)
+		return cli_usage("help", "one command at most");
+	if (argc == 2 && !strcmp(argv[1], "sim")) {
+		char *sim[] = { argv[1], "--help", NULL };
+
+		optind = 1;
+		return cli_sim(2, sim);
+	}
+	if (cli_help(stdout, argc > 1 ? argv[1] : NULL))
+		return CLI_OK;
+	fprintf(stderr, "drover: '%s' is not a command; 'drover help' lists them\n", argv[1]);
+	return CLI_USAGE;
+}
+
+static int run_version(int argc, char **argv)
+{
+	if (argc > 1)
+		return cli_usage(argv[0], "'%s' is not expected", argv[1]);
+	printf("drover %s\n", DROVER_VERSION);
+	return CLI_OK;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *operands;
+	const char *summary;
+	const char *options; /* lines for help NAME; NULL: none */
+} commands[] = {
+	{ "ls", cli_ls, "[-p] [-f] [--json] [--depth N] [--consistent] [PATH]",
+	  "the tree at PATH (/), with its values",
+	  "  -p, --perms       permissions in front, e.g. n0,r5: owner and everybody else's,\n"
+	  "                    then one entry for each other domain\n"
+	  "  -f, --full        whole paths, one a line\n"
+	  "      --json        nested objects: value (value_base64 where it is no UTF-8),\n"
+	  "                    perms, children\n"
+	  "      --depth N     N levels below PATH\n"
+	  "      --consistent  all of it as it was at one moment\n" },
+	{ "read", cli_read, "[-r] [-p] PATH...", "values of nodes",
+	  "  -r, --raw    the octets as they are, no newline\n"
+	  "  -p, --paths  PATH = in front of each value\n" },
+	{ "write", cli_write, "PATH VALUE [PATH VALUE]... | --stdin PATH",
+	  "sets values; several are set together or not at all",
+	  "  -i, --stdin  the value is standard input\n" },
+	{ "rm", cli_rm, "PATH...", "removes nodes and all below them", NULL },
+	{ "chmod", cli_chmod, "[-r] PATH PERM...", "sets permissions",
+	  "PERM is n (none), r, w or b (both) and a domid. The first names the owner and what\n"
+	  "everybody else may, the others what one domain may.\n"
+	  "  -r, --recursive  PATH and all below it\n" },
+	{ "watch", cli_watch, "[--count N] [--depth N] PATH...",
+	  "events as they come: time, path, token",
+	  "Each PATH gives an event at once; the token is the PATH itself.\n"
+	  "  -n, --count N  ends after N events\n"
+	  "      --depth N  only changes N levels below PATH at most; not known to old daemons\n" },
+	{ "stat", cli_stat, "[PATH...]",
+	  "owner, permissions in words, sizes; without PATH, of the daemon", NULL },
+	{ "top", cli_top, "[--once] [--interval S] [--sort COLUMN]",
+	  "domains, live: what they hold, ask and are refused",
+	  "      --once        one table, with totals in place of rates\n"
+	  "  -d, --interval S  seconds between two looks (2)\n"
+	  "      --sort COL    domain nodes bytes watches transactions queued refusals\n"
+	  "                    requests eagains\n"
+	  "Keys: q ends it, s sorts by the next column, space looks at once.\n" },
+	{ "metrics", cli_metrics, "[--output FILE]", "the daemon's counters as OpenMetrics text",
+	  "  -o, --output FILE  replaces FILE as a whole, for a textfile collector\n" },
+	{ "control", cli_control, "COMMAND [ARGUMENT]...",
+	  "a CONTROL command of the daemon; 'drover control help' lists them", NULL },
+	{ "sim", cli_sim, "COMMAND [ARGUMENT]...", "domains of the simulated hypervisor", NULL },
+	{ "help", run_help, "[COMMAND]", "this, or more about a command", NULL },
+	{ "version", run_version, "", "which version this is", NULL },
+};
+
+static const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static void help_all(FILE *to)
+{
+	fputs("usage: drover [-s SOCKET] COMMAND [ARGUMENT]...\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\nSOCKET: $XENSTORED_PATH, else socket in $XENSTORED_RUNDIR, else in\n"
+	      "/run/xenstored. Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n",
+	      to);
+}
+
+bool cli_help(FILE *to, const char *name)
+{
+	const struct command *c;
+
+	if (!name) {
+		help_all(to);
+		return true;
+	}
+	c = command_find(name);
+	if (!c)
+		return false;
+	fprintf(to, "usage: drover %s%s%s\n%s\n", name, *c->operands ? " " : "", c->operands,
+		c->summary);
+	if (c->options)
+		fprintf(to, "\n%s", c->options);
+	return true;
+}
+
+int cli_run(int argc, char **argv)
+{
+	const struct command *c = command_find(argv[0]);
+
+	if (!c) {
+		fprintf(stderr, "drover: '%s' is not a command; 'drover help' lists them\n",
+			argv[0]);
+		return CLI_USAGE;
+	}
+	optind = 0; /* getopt starts anew, with the command's own argv */
+	return c->run(argc, argv);
+}
