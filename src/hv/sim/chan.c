@@ -279,7 +279,22 @@ int sim_chan_unbind(struct sim_chan *c, uint32_t port)
 	return 0;
 }
 
-/* The guest's FIFO, kept open; -errno. */
+/* Closes one FIFO, the first from slot `from` on and then around: false where none is open. */
+static bool wake_close_one(struct sim_chan *c, uint32_t from)
+{
+	for (uint32_t n = 0; n < WAKE_SLOTS; n++) {
+		struct wake_slot *slot = &c->wake[(from + n) % WAKE_SLOTS];
+
+		if (!slot->unique)
+			continue;
+		close(slot->fd);
+		slot->unique = 0;
+		return true;
+	}
+	return false;
+}
+
+/* The guest's FIFO, kept open while there are descriptors to spare; -errno. */
 static int wake_open(struct sim_chan *c, uint32_t port)
 {
 	struct wake_slot *slot = &c->wake[port % WAKE_SLOTS];
@@ -288,6 +303,8 @@ static int wake_open(struct sim_chan *c, uint32_t port)
 	if (slot->unique == c->own[port].unique)
 		return slot->fd;
 	fd = sim_open_wake(c->s, c->own[port].domid);
+	if ((fd == -EMFILE || fd == -ENFILE) && wake_close_one(c, port + 1u))
+		fd = sim_open_wake(c->s, c->own[port].domid);
 	if (fd < 0)
 		return fd;
 	if (slot->unique)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "hv/sim/host_test.h"
@@ -267,6 +268,31 @@ static void thousands_of_domains_fit(void **state)
 		assert_int_equal(h->hv->ops->evtchn_notify(h->hv, ports[i]), 0);
 }
 
+/* Without descriptors to spare, wake-ups still arrive. */
+static void scarce_descriptors_are_shared(void **state)
+{
+	struct host *h = *state;
+	struct rlimit limit, low;
+	uint32_t ports[20];
+	struct sim_guest *g;
+	uint16_t domid;
+
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(sim_domain_create(h->sim, 0, &domid), 0);
+		ports[i] = bind_port(h->hv, domid);
+	}
+	assert_int_equal(sim_guest_open(h->dir, domid, &g), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)sim_guest_fd(g) + 4u;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_int_equal(h->hv->ops->evtchn_notify(h->hv, ports[i]), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(sim_guest_wait(g, 0), 1);
+	sim_guest_close(g);
+}
+
 static void other_versions_table_is_refused(void **state)
 {
 	struct host *h = *state;
@@ -287,6 +313,7 @@ int main(void)
 		TEST(processes_create_and_destroy_at_once),
 		TEST(killed_holder_of_the_lock_is_made_good),
 		TEST(thousands_of_domains_fit),
+		TEST(scarce_descriptors_are_shared),
 		TEST(other_versions_table_is_refused),
 	};
 
