@@ -115,7 +115,11 @@ class Daemon:
         for name in ("run", "runxen", "log", "lib"):
             os.makedirs(self.dir + "/" + name, exist_ok=True)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.stop()
+                raise
 
     @property
     def pid(self):
