@@ -45,7 +45,9 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 	struct conn *c = CONTAINER_OF(w, struct conn, watcher);
 	const struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT,
 					 .len = (uint32_t)(len + watch->token_len + 2u) };
-	const struct refusal why = { .op = "WATCH_EVENT", .path = path, .path_len = len,
+	const struct refusal why = { .op = "WATCH_EVENT",
+				     .path = path,
+				     .path_len = len,
 				     .limit = w->budget->limits.hard[QUOTA_MEMORY],
 				     .use = w->budget->used[QUOTA_MEMORY] + hdr.len };
 	char payload[XENSTORE_PAYLOAD_MAX];
@@ -110,7 +112,7 @@ void conn_forget(struct conn *c)
 {
 	struct txn *x;
 
-	watch_remove_all(c->table->watches, &c->watcher);
+	watch_remove_some(c->table->watches, &c->watcher, SIZE_MAX);
 	while ((x = txn_first(&c->txns)))
 		txn_free(c->table->store, &c->txns, x);
 	c->n_txns = 0;
@@ -158,12 +160,20 @@ static void conn_free(struct conn *c)
 	free(c);
 }
 
-static void conn_reap(struct conn_table *t)
+/* Frees closed connections, those with many watches a slice at a time. True: more remain. */
+static bool conn_reap(struct conn_table *t)
 {
+	size_t left = CONN_REAP_PER_ROUND, had;
 	struct conn *c;
 
-	while ((c = list_first(&t->closed, struct conn, ready)))
+	while (left && (c = list_first(&t->closed, struct conn, ready))) {
+		had = c->watcher.n;
+		if (!watch_remove_some(t->watches, &c->watcher, left))
+			return true;
+		left -= had < left ? had : left;
 		conn_free(c);
+	}
+	return !list_is_empty(&t->closed);
 }
 
 void conn_table_fini(struct conn_table *t)
@@ -352,10 +362,9 @@ static bool serve(struct conn *c)
 	if (c->out && !flush(c))
 		return false;
 	if (c->failed || wire_parse(c->in, len, &m, &size) == EAGAIN)
-		n = c->ops->recv(c->transport, t->scratch + len,
-				 c->failed || (c->blocked && output_is_full(c))
-					 ? 0
-					 : CONN_INPUT_MAX - len);
+		n = c->ops->recv(
+			c->transport, t->scratch + len,
+			c->failed || (c->blocked && output_is_full(c)) ? 0 : CONN_INPUT_MAX - len);
 	if (n == -ERESTART) {
 		restart(c);
 		return true;
@@ -424,8 +433,7 @@ bool conn_round(struct conn_table *t, uint64_t now_ms)
 			queue_ready(c);
 		end_turn(c);
 	}
-	conn_reap(t);
-	return !list_is_empty(&t->ready);
+	return conn_reap(t) || !list_is_empty(&t->ready);
 }
 
 static void drop_stale(struct conn *c, uint64_t now_ms)

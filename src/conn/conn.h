@@ -23,8 +23,9 @@
 #include "wire/wire.h"
 
 #define CONN_REQUESTS_PER_ROUND 32u
-#define CONN_INPUT_MAX 65536u	    /* octets taken in one receive, and kept unparsed */
+#define CONN_INPUT_MAX 65536u /* octets taken in one receive, and kept unparsed */
 #define CONN_SPARE_MAX 64u
+#define CONN_REAP_PER_ROUND 1000u   /* watches of closed connections removed between two rounds */
 #define CONN_OUTPUT_MAX (16u << 20) /* unsent octets at which events are dropped */
 #define CONN_BACKLOG_MAX (1u << 20) /* unsent octets at which a socket is no longer read */
 
@@ -69,8 +70,8 @@ struct conn_table {
 	uint64_t event_timeout_ms; /* 0: none. How long a guest may leave an event unread */
 	struct list stalled;	   /* guests with unread output, the oldest first */
 	struct siphash_key key;
-	struct hold_table *holds; /* borrowed */
-	struct store *store;	  /* borrowed */
+	struct hold_table *holds;    /* borrowed */
+	struct store *store;	     /* borrowed */
 	struct watch_index *watches; /* borrowed */
 	/* Handles one request. True: done, false: not now; the connection's wake will say when. */
 	bool (*handle)(void *data, struct conn *c, const struct wire_msg *m);
@@ -78,9 +79,9 @@ struct conn_table {
 	void (*gone)(void *data, struct conn *c);
 	/* Each octet sequence in and out, for the trace file. NULL: not traced. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
-	void *trace_data; /* borrowed */
-	void *data;	    /* borrowed */
-	uint8_t *scratch;   /* owned: what is being parsed */
+	void *trace_data;	/* borrowed */
+	void *data;		/* borrowed */
+	uint8_t *scratch;	/* owned: what is being parsed */
 	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */
 	size_t n_spare;
 	struct conn *serving; /* borrowed: whose request is handled now */
@@ -98,9 +99,9 @@ struct conn {
 	struct list stalled;
 	struct conn_table *table; /* borrowed */
 	const struct transport_ops *ops;
-	void *transport;     /* owned */
+	void *transport;       /* owned */
 	struct domain *domain; /* borrowed: whose ring it is; NULL: a socket */
-	const char *prefix;  /* borrowed: "/local/domain/5", what relative paths are below */
+	const char *prefix;    /* borrowed: "/local/domain/5", what relative paths are below */
 	uint64_t id;
 	uint32_t next_tx;
 	uint32_t n_txns;
@@ -108,10 +109,10 @@ struct conn {
 	uint32_t in_len;
 	struct conn_out *out; /* owned: NULL: nothing queued */
 	uint64_t retried;     /* requests that had to wait for a hold */
-	bool waiting;	 /* the first request of in waits to be woken */
-	bool blocked;	 /* output full: not read until it drains */
-	bool failed;	 /* broken: neither read nor written */
-	bool closing;	 /* on the closed list */
+	bool waiting;	      /* the first request of in waits to be woken */
+	bool blocked;	      /* output full: not read until it drains */
+	bool failed;	      /* broken: neither read nor written */
+	bool closing;	      /* on the closed list */
 	bool want_read;
 	bool want_write;
 };

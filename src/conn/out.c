@@ -164,7 +164,10 @@ static bool out_reserve(struct conn_out *o, size_t more)
 
 	if (o->len + more <= room)
 		return true;
-	out_compact(o);
+	/* moving no more than what is gone: a slow reader does not make each event cost its queue
+	 */
+	if (o->front * 2 >= o->len)
+		out_compact(o);
 	while (room < o->len + more)
 		room *= 2;
 	if (room == o->room)

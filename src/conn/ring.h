@@ -13,11 +13,11 @@
 #define RING_FEATURES 0xfu
 
 struct ring_transport {
-	struct hv *hv;	     /* borrowed */
+	struct hv *hv; /* borrowed */
 	uint16_t domid;
-	uint32_t port;	     /* ours, bound; unbound when freed */
-	uint32_t features;   /* offered to this domain */
-	bool moved;	     /* indices changed since the last kick */
+	uint32_t port;				/* ours, bound; unbound when freed */
+	uint32_t features;			/* offered to this domain */
+	bool moved;				/* indices changed since the last kick */
 	struct xenstore_domain_interface *page; /* owned mapping */
 };
 

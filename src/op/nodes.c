@@ -127,6 +127,7 @@ static int create(struct op_call *o, const struct path *p, const struct store_po
 	struct change c = { .path = p->str, .len = p->len };
 	struct perms *perms;
 	struct store_pos now;
+	uint64_t mark;
 	int r;
 
 	r = new_perms(o, pos->ancestor, &perms);
@@ -136,8 +137,10 @@ static int create(struct op_call *o, const struct path *p, const struct store_po
 		    pos->missing * NODE_CHARGE + pos->missing_octets + value_len);
 	if (!r)
 		r = note_created(o, p, pos, wrote);
+	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_create(s, t, p->str, p->len, perms, value, value_len);
+	op_edited(o, mark, r ? 0 : sizeof(struct node) * pos->missing + p->len + value_len);
 	perms_release(o->core->perms, perms);
 	if (r || o->txn || !watch_may_fire(&o->core->watches))
 		return r;
@@ -155,13 +158,16 @@ static int write_existing(struct op_call *o, const struct path *p, const struct 
 	struct tree *t = op_tree(o);
 	size_t was = pos->node->value_len;
 	struct store_pos now;
+	uint64_t mark;
 	int r;
 
 	r = op_room(o, p, perms_owner(pos->node->perms), 0, len > was ? len - was : 0);
 	if (!r)
 		r = op_note(o, p, 0, TXN_WROTE_VALUE);
+	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_set_value(&o->core->store, t, p->str, p->len, value, len);
+	op_edited(o, mark, !r && len > was ? len - was : 0);
 	if (r || o->txn || !watch_may_fire(&o->core->watches))
 		return r;
 	store_find(t->root, p->str, p->len, &now);
@@ -226,6 +232,7 @@ int op_rm(struct op_call *o)
 	struct store_pos pos;
 	struct node *gone;
 	struct path p;
+	uint64_t mark;
 	int r;
 
 	r = op_path(o, &p);
@@ -242,8 +249,10 @@ int op_rm(struct op_call *o)
 	if (!o->txn)
 		return domain_remove_tree(&core->store, &core->watches, p.str, p.len);
 	r = op_note(o, &p, 0, TXN_REMOVED);
+	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_remove(&core->store, op_tree(o), p.str, p.len, &gone);
+	op_edited(o, mark, 0);
 	if (!r)
 		txn_removed(&core->store, o->txn, gone);
 	return r;

@@ -147,6 +147,9 @@ int op_note(struct op_call *o, const struct path *p, unsigned int saw, unsigned 
 
 	if (!o->txn)
 		return 0;
+	if (budget_check(o->txn->budget, QUOTA_MEMORY, TXN_NODE_CHARGE + p->len))
+		return op_refuse(o, o->txn->budget, QUOTA_MEMORY, p,
+				 o->txn->budget->used[QUOTA_MEMORY] + TXN_NODE_CHARGE + p->len);
 	r = txn_note(o->txn, p->str, p->len, saw, wrote);
 	if (r == ENOSPC)
 		return op_refuse(o, o->txn->budget, QUOTA_TRANSACTION_NODES, p,
@@ -199,6 +202,17 @@ int op_refuse(const struct op_call *o, struct budget *b, enum quota_id q, const 
 					 .limit = b->limits.hard[q],
 					 .use = use });
 	return ENOSPC;
+}
+
+uint64_t op_edit_mark(const struct op_call *o)
+{
+	return o->core->store.heap.retained;
+}
+
+void op_edited(struct op_call *o, uint64_t mark, uint64_t octets)
+{
+	if (o->txn)
+		txn_charge(o->txn, o->core->store.heap.retained - mark + octets);
 }
 
 /* What b would come to: > 0 more than now. Removed nodes are given back only as far as known. */

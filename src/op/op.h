@@ -61,6 +61,12 @@ int op_room(struct op_call *o, const struct path *p, uint16_t owner, uint64_t no
 	    uint64_t octets);
 /* Notes a touch in the call's transaction, nothing outside one. ENOSPC, -ENOMEM. */
 int op_note(struct op_call *o, const struct path *p, unsigned int saw, unsigned int wrote);
+/*
+ * Around an edit of a transaction's tree: what it copied, and the octets that it added, are
+ * charged to the transaction. mark: of op_edit_mark before the edit.
+ */
+uint64_t op_edit_mark(const struct op_call *o);
+void op_edited(struct op_call *o, uint64_t mark, uint64_t octets);
 /* Outside a transaction: whether a hold lets path change now. 0, or OP_WAIT. */
 int op_may_change(struct op_call *o, const struct path *p, bool removed);
 /* Events of a change outside a transaction. */

@@ -129,6 +129,7 @@ static int set_list(struct op_call *o, const struct path *p, const struct store_
 	struct change c = { .path = p->str, .len = p->len };
 	struct tree *t = op_tree(o);
 	struct perms *perms, *was = old->perms;
+	uint64_t mark;
 	int r;
 
 	if (list[0].domid != perms_owner(was)) {
@@ -142,7 +143,9 @@ static int set_list(struct op_call *o, const struct path *p, const struct store_
 	if (r)
 		return r;
 	perms_take(was);
+	mark = op_edit_mark(o);
 	r = tree_set_perms(&o->core->store, t, p->str, p->len, perms);
+	op_edited(o, mark, 0);
 	if (!r && !o->txn && watch_may_fire(&o->core->watches)) {
 		struct store_pos now;
 		/* the node before is described by a copy of its head with the former list */

@@ -17,12 +17,12 @@
 struct commit {
 	const struct txn_ground *g;
 	struct txn *t;
-	struct tree work;     /* the live tree with the changes */
-	struct txn_sum sum;   /* what they charge, removals not counted */
+	struct tree work;      /* the live tree with the changes */
+	struct txn_sum sum;    /* what they charge, removals not counted */
 	struct txn_sum credit; /* what removed nodes give back; only to decide */
-	struct node **gone;   /* owned: array of owned references */
+	struct node **gone;    /* owned: array of owned references */
 	size_t n_gone;
-	struct edge *edges;   /* owned */
+	struct edge *edges; /* owned */
 };
 
 /* An ownership edge to be told of after the commit. */
@@ -103,9 +103,8 @@ static bool still_so(const struct txn_access *a, const struct node *then, const 
 		return true;
 	if (!then || !now)
 		return false;
-	if (a->saw & TXN_SAW_VALUE &&
-	    (then->value_len != now->value_len ||
-	     memcmp(node_value(then), node_value(now), now->value_len)))
+	if (a->saw & TXN_SAW_VALUE && (then->value_len != now->value_len ||
+				       memcmp(node_value(then), node_value(now), now->value_len)))
 		return false;
 	if (a->saw & TXN_SAW_PERMS && !perms_equal(then->perms, now->perms))
 		return false;
@@ -120,9 +119,8 @@ static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_co
 	if (!t->doomed && t->base == live)
 		return 0;
 	list_for_each(a, &t->order, link) {
-		if (!t->doomed &&
-		    (!a->saw || still_so(a, store_find_node(t->base, a->path, a->len),
-					 store_find_node(live, a->path, a->len))))
+		if (!t->doomed && (!a->saw || still_so(a, store_find_node(t->base, a->path, a->len),
+						       store_find_node(live, a->path, a->len))))
 			continue;
 		ret->path = a->path;
 		ret->len = a->len;

@@ -119,8 +119,7 @@ void contender_fini(struct hold_table *h, struct contender *c)
 }
 
 /* Puts c on the waiting list; false when it has waited long enough. */
-static bool wait_begin(struct hold_table *h, struct contender *c, bool wants_start,
-		       uint64_t now_ms)
+static bool wait_begin(struct hold_table *h, struct contender *c, bool wants_start, uint64_t now_ms)
 {
 	if (c->wait_until_ms && now_ms >= c->wait_until_ms)
 		return false;

@@ -35,13 +35,13 @@
 struct contender {
 	/* Called when what it waits for may have passed: the request is to be tried again. */
 	void (*wake)(struct contender *c);
-	struct list active;    /* link: holds */
-	struct list waiting;   /* link: waits */
-	uint64_t deadline_ms;  /* of the hold */
+	struct list active;	/* link: holds */
+	struct list waiting;	/* link: waits */
+	uint64_t deadline_ms;	/* of the hold */
 	uint64_t wait_until_ms; /* of the wait; 0: not waiting */
 	struct lost_path *lost; /* owned: up to HOLD_PATHS, newest first */
-	uint32_t tx_id;	       /* whose hold it is */
-	unsigned int losses;   /* in a row */
+	uint32_t tx_id;		/* whose hold it is */
+	unsigned int losses;	/* in a row */
 	bool privileged;
 	bool wants_start; /* waits to start, not to write */
 };

@@ -158,6 +158,12 @@ struct txn_access *txn_access_find(struct txn *t, const char *path, size_t len)
 	return NULL;
 }
 
+void txn_charge(struct txn *t, uint64_t octets)
+{
+	t->charge += octets;
+	budget_add(t->budget, QUOTA_MEMORY, octets);
+}
+
 static int access_new(struct txn *t, const char *path, size_t len, struct txn_access **ret)
 {
 	struct txn_access *a;
@@ -173,8 +179,7 @@ static int access_new(struct txn *t, const char *path, size_t len, struct txn_ac
 	RB_INSERT(txn_accesses, &t->accesses, a);
 	list_append(&t->order, &a->link);
 	t->n_accesses++;
-	t->charge += TXN_NODE_CHARGE + len;
-	budget_add(t->budget, QUOTA_MEMORY, TXN_NODE_CHARGE + len);
+	txn_charge(t, TXN_NODE_CHARGE + len);
 	*ret = a;
 	return 0;
 }

@@ -63,16 +63,16 @@ struct txn_access;
 RB_HEAD(txn_accesses, txn_access);
 
 struct txn {
-	RB_ENTRY(txn) by_id;  /* in its owner's set */
-	struct list by_age;   /* among all of unprivileged owners */
+	RB_ENTRY(txn) by_id; /* in its owner's set */
+	struct list by_age;  /* among all of unprivileged owners */
 	uint32_t id;
 	bool doomed; /* let go of its snapshot: EAGAIN at the end */
 	bool wrote;
-	struct node *base;  /* owned reference: the snapshot; NULL: doomed */
-	struct tree tree;   /* the snapshot with the changes */
-	struct txn_sum sum; /* what the changes would charge */
+	struct node *base;	      /* owned reference: the snapshot; NULL: doomed */
+	struct tree tree;	      /* the snapshot with the changes */
+	struct txn_sum sum;	      /* what the changes would charge */
 	struct txn_accesses accesses; /* owned, by path */
-	struct list order;  /* the same, as first touched */
+	struct list order;	      /* the same, as first touched */
 	size_t n_accesses;
 	struct budget *budget; /* borrowed: whom it is charged to */
 	uint64_t charge;       /* octets */
@@ -109,6 +109,9 @@ void txn_free(struct store *s, struct txn_set *set, struct txn *t);
  * caller reports it. -ENOMEM.
  */
 int txn_note(struct txn *t, const char *path, size_t len, unsigned int saw, unsigned int wrote);
+
+/* Charges octets more to the transaction, until it ends. */
+void txn_charge(struct txn *t, uint64_t octets);
 
 /*
  * A subtree that the transaction removed from its own tree: what it gives back is subtracted, as

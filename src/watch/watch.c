@@ -271,12 +271,13 @@ int watch_remove(struct watch_index *ix, struct watcher *w, const char *path, si
 	return 0;
 }
 
-void watch_remove_all(struct watch_index *ix, struct watcher *w)
+bool watch_remove_some(struct watch_index *ix, struct watcher *w, size_t max)
 {
 	struct watch *x;
 
-	while ((x = RB_MIN(watch_set, &w->set)))
+	while (max-- && (x = RB_MIN(watch_set, &w->set)))
 		watch_free(ix, x);
+	return !w->n;
 }
 
 static size_t place_path(const struct watch_place *place, char *buf)

@@ -31,9 +31,9 @@ struct watcher {
 	void (*event)(struct watcher *w, const struct watch *watch, const char *path, size_t len);
 	struct budget *budget; /* borrowed: who is charged */
 	uint16_t domid;
-	uint32_t target;   /* PERM_NO_DOMID: none */
-	bool privileged;   /* sees everything */
-	uint32_t rel_len;  /* octets of its own prefix with the slash, "/local/domain/5/" */
+	uint32_t target;      /* PERM_NO_DOMID: none */
+	bool privileged;      /* sees everything */
+	uint32_t rel_len;     /* octets of its own prefix with the slash, "/local/domain/5/" */
 	struct watch_set set; /* owned watches, by path's serial and token */
 	size_t n;
 };
@@ -51,7 +51,7 @@ struct watch {
 };
 
 struct watch_index {
-	struct watch_place *root; /* owned: "/" and all below */
+	struct watch_place *root;    /* owned: "/" and all below */
 	struct watch_place *special; /* owned: "@introduceDomain" and so on, as children */
 	uint64_t next_serial;
 	size_t n; /* watches */
@@ -77,7 +77,8 @@ int watch_add(struct watch_index *ix, struct watcher *w, const char *path, size_
 int watch_remove(struct watch_index *ix, struct watcher *w, const char *path, size_t len,
 		 const char *token, size_t token_len);
 
-void watch_remove_all(struct watch_index *ix, struct watcher *w);
+/* Removes at most max watches of w; true: none is left. */
+bool watch_remove_some(struct watch_index *ix, struct watcher *w, size_t max);
 
 /* The watch's absolute path into buf (XENSTORE_ABS_PATH_MAX + 1 octets); its length. */
 size_t watch_path(const struct watch *w, char *buf);
