@@ -112,6 +112,7 @@ static void check_content(const struct held *t)
 		assert_int_equal(n->value_len, sizeof(value));
 		memcpy(&value, node_value(n), sizeof(value));
 		assert_int_equal(value, t->value[k]);
+		assert_int_equal(!!node_find_child(n->kids, "kid", 3), k % 3 == 0);
 		assert_ptr_equal(node_iter_next(&it), n);
 		after = node_child_after(t->kids, after);
 		assert_ptr_equal(after, n);
@@ -121,8 +122,8 @@ static void check_content(const struct held *t)
 }
 
 struct census {
-	const struct node *node[(SNAPSHOTS + 1) * KEYS * 2];
-	uint32_t refs[(SNAPSHOTS + 1) * KEYS * 2];
+	const struct node *node[(SNAPSHOTS + 1) * KEYS * 3];
+	uint32_t refs[(SNAPSHOTS + 1) * KEYS * 3];
 	size_t n;
 };
 
@@ -178,6 +179,10 @@ static struct node *make(struct rig *r, unsigned int key, unsigned int value)
 
 	n = node_new(name, len, &value, sizeof(value), r->perms);
 	assert_non_null(n);
+	if (key % 3 == 0) { /* a child of its own, which copies share */
+		n->kids = node_new("kid", 3, NULL, 0, r->perms);
+		assert_non_null(n->kids);
+	}
 	return n;
 }
 
