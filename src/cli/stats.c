@@ -34,23 +34,18 @@ struct field {
 	size_t offset;
 };
 
-#define DAEMON(f)                                                                                  \
-	{                                                                                          \
-#f, offsetof(struct cli_daemon_stats, f)                                           \
-	}
+#define DAEMON(f) .key = #f, .offset = offsetof(struct cli_daemon_stats, f)
 static const struct field daemon_fields[] = {
-	DAEMON(nodes),	DAEMON(watches),  DAEMON(connections), DAEMON(transactions),
-	DAEMON(rounds), DAEMON(requests), DAEMON(uptime_ms),   DAEMON(domains),
+	{ DAEMON(nodes) },  { DAEMON(watches) },  { DAEMON(connections) }, { DAEMON(transactions) },
+	{ DAEMON(rounds) }, { DAEMON(requests) }, { DAEMON(uptime_ms) },   { DAEMON(domains) },
 };
 
-#define DOMAIN(f)                                                                                  \
-	{                                                                                          \
-#f, offsetof(struct cli_domain_stats, f)                                           \
-	}
+#define DOMAIN(f) .key = #f, .offset = offsetof(struct cli_domain_stats, f)
 static const struct field domain_fields[] = {
-	DOMAIN(introduced),   DOMAIN(nodes),	 DOMAIN(memory), DOMAIN(watches),
-	DOMAIN(transactions), DOMAIN(queued),	 DOMAIN(events), DOMAIN(outstanding),
-	DOMAIN(requests),     DOMAIN(conflicts),
+	{ DOMAIN(introduced) }, { DOMAIN(nodes) },	  { DOMAIN(memory) },
+	{ DOMAIN(watches) },	{ DOMAIN(transactions) }, { DOMAIN(queued) },
+	{ DOMAIN(events) },	{ DOMAIN(outstanding) },  { DOMAIN(requests) },
+	{ DOMAIN(conflicts) },
 };
 
 const char *cli_limit_name(enum cli_limit limit)
