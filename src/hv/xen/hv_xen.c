@@ -3,6 +3,9 @@
  * hv.h on Xen, from its control domain: libxenctrl for domains, libxenevtchn for events,
  * libxengnttab for ring pages. The only file, with manage.c, that knows libxen*.
  *
+ * A domain's handle (its UUID) does not tell two lives of a domid apart: toolstacks may change it
+ * while the domain lives. libxenctrl 4.17 has nothing else, so unique stays 0 there.
+ *
  * Invariant: a mapped page is the kernel's for domain 0 (dom0_page), in `foreign`, or a grant;
  * it is unmapped by the library that mapped it.
  */
