@@ -15,7 +15,8 @@
 #define NODES_OUTSTANDING 32u
 #define WATCHES_OUTSTANDING 50u
 #define BATCH_NODES 1000u
-#define N_BATCHES 7
+#define MAX_BATCHES 31
+#define BATCHES_NS (2 * 1000000000ull)
 
 unsigned long populate_nodes(struct link *l, const char *fmt, unsigned long per,
 			     unsigned long from, unsigned long to, uint64_t deadline_ns)
@@ -180,22 +181,24 @@ static int double_compare(const void *a, const void *b)
  */
 static void nodes_probe(struct bench *b, struct sweep *s, const char *param)
 {
-	double rate[N_BATCHES];
+	uint64_t first = meter_now_ns();
+	double rate[MAX_BATCHES];
 	char path[64];
+	size_t n = 0;
 
-	for (int i = 0; i < N_BATCHES; i++) {
+	while (n < MAX_BATCHES && meter_now_ns() - first < BATCHES_NS) {
 		uint64_t start = meter_now_ns();
 
 		populate_nodes(s->link, "/b/n/batch%lu/%lu", 100, 0, BATCH_NODES, UINT64_MAX);
-		rate[i] = BATCH_NODES * 1e9 / (double)(meter_now_ns() - start);
+		rate[n++] = BATCH_NODES * 1e9 / (double)(meter_now_ns() - start);
 		for (unsigned int k = 0; k < BATCH_NODES / 100; k++) {
 			snprintf(path, sizeof(path), "/b/n/batch%u", k);
 			link_do(s->link, XS_RM, 0, path, NULL);
 		}
 		meter_settle(b);
 	}
-	qsort(rate, N_BATCHES, sizeof(rate[0]), double_compare);
-	meter_print(b, param, "create/s", rate[N_BATCHES / 2]);
+	qsort(rate, n, sizeof(rate[0]), double_compare);
+	meter_print(b, param, "create/s", rate[n / 2]);
 	bench_measure(b, param, "read", s->link, op_read);
 	bench_measure(b, param, "write", s->link, op_write);
 	bench_measure(b, param, "txn", s->link, op_transaction);
