@@ -38,11 +38,19 @@ int op_introduce(struct op_call *o)
 
 int op_release(struct op_call *o)
 {
+	struct domain_table *t = &o->core->domains;
+	struct domain *d;
 	uint16_t domid;
 
 	if (arg_domid(o, 0, &domid) || !domid)
 		return EINVAL;
-	return domain_release(&o->core->domains, domid);
+	d = domain_find(t, domid);
+	if (!d || !d->introduced)
+		return ENOENT;
+	/* unlike other requests' own events, @releaseDomain follows the reply, as it does in C */
+	conn_reply(o->conn, &o->msg->hdr, XS_RELEASE, "OK", sizeof("OK"));
+	o->reply->sent = true;
+	return domain_release(t, domid);
 }
 
 int op_get_domain_path(struct op_call *o)

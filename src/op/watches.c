@@ -33,7 +33,7 @@ static int parse_special(const struct op_call *o, struct watch_args *a)
 {
 	size_t len = o->arg_len[0];
 
-	if (len >= XENSTORE_REL_PATH_MAX || !path_is_valid(o->arg[0], len))
+	if (len > XENSTORE_REL_PATH_MAX || !path_is_valid(o->arg[0], len))
 		return EINVAL;
 	if (a->depth != WATCH_DEPTH_ANY && a->depth != 1)
 		return EINVAL;
@@ -93,11 +93,10 @@ int op_watch(struct op_call *o)
 int op_unwatch(struct op_call *o)
 {
 	struct watch_args a;
-	int r;
 
-	r = parse(o, &a, false);
-	if (r)
-		return r;
+	/* a path that cannot be watched is one that is not watched */
+	if (parse(o, &a, false))
+		return ENOENT;
 	return watch_remove(&o->core->watches, &o->conn->watcher, a.path.str, a.path.len, o->arg[1],
 			    o->arg_len[1]);
 }

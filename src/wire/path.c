@@ -53,7 +53,7 @@ int path_make(struct path *ret, const char *prefix, const char *name, size_t len
 		ret->len = len;
 		return 0;
 	}
-	if (!prefix || len >= XENSTORE_REL_PATH_MAX || !path_is_valid(name, len))
+	if (!prefix || len > XENSTORE_REL_PATH_MAX || !path_is_valid(name, len))
 		return EINVAL;
 	prefix_len = strlen(prefix);
 	if (prefix_len + 1 + len >= XENSTORE_ABS_PATH_MAX)

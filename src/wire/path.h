@@ -26,7 +26,7 @@ bool path_is_valid(const char *name, size_t len);
 /*
  * name made absolute: as it is where it starts with '/', else below prefix ("/local/domain/5",
  * or NULL: relative paths are refused). EINVAL: malformed, or longer than
- * XENSTORE_ABS_PATH_MAX - 1 (absolute, the NUL counts) or XENSTORE_REL_PATH_MAX - 1 (relative).
+ * XENSTORE_ABS_PATH_MAX - 1 (absolute, the NUL counts) or XENSTORE_REL_PATH_MAX (relative).
  */
 int path_make(struct path *ret, const char *prefix, const char *name, size_t len);
 
