@@ -94,7 +94,7 @@ static void top_draw(const struct top *t)
 		cli_top_print(stdout, &v);
 		return;
 	}
-	v.eol = "\033[K\r\n";
+	v.eol = "\033[K\n";
 	v.rows = 24;
 	v.columns = 80;
 	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row && size.ws_col) {
