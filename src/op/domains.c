@@ -72,8 +72,9 @@ int op_is_domain_introduced(struct op_call *o)
 
 	if (arg_domid(o, 0, &domid))
 		return EINVAL;
+	/* the caller itself, by DOMID_SELF, is introduced: it could not ask otherwise */
 	d = domain_find(&o->core->domains, domid);
-	op_answer_string(o, d && d->introduced ? "T" : "F");
+	op_answer_string(o, domid == HV_DOMID_FIRST_RESERVED || (d && d->introduced) ? "T" : "F");
 	return 0;
 }
 
@@ -114,6 +115,8 @@ int op_get_feature(struct op_call *o)
 		answer_number(o, RING_FEATURES);
 		return 0;
 	}
+	if (!op_is_privileged(o))
+		return EACCES;
 	if (arg_domid(o, 0, &domid))
 		return EINVAL;
 	r = domain_get(&o->core->domains, domid, &d);

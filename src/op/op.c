@@ -28,7 +28,7 @@ static const struct op ops[WIRE_TYPE_COUNT] = {
 	[XS_READ] = { op_read, 1, 1, 0 },
 	[XS_GET_PERMS] = { op_get_perms, 1, 1, 0 },
 	[XS_WATCH] = { op_watch, 2, 3, NO_TXN },
-	[XS_UNWATCH] = { op_unwatch, 2, ANY, NO_TXN },
+	[XS_UNWATCH] = { op_unwatch, 2, 2, NO_TXN },
 	[XS_TRANSACTION_START] = { op_transaction_start, 0, ANY, RAW_TAIL },
 	[XS_TRANSACTION_END] = { op_transaction_end, 1, 1, 0 },
 	[XS_INTRODUCE] = { op_introduce, 3, ANY, PRIVILEGED },
@@ -43,7 +43,7 @@ static const struct op ops[WIRE_TYPE_COUNT] = {
 	[XS_SET_TARGET] = { op_set_target, 2, ANY, PRIVILEGED },
 	[XS_RESET_WATCHES] = { op_reset_watches, 0, ANY, RAW_TAIL },
 	[XS_DIRECTORY_PART] = { op_directory_part, 2, ANY, 0 },
-	[WIRE_GET_FEATURE] = { op_get_feature, 0, 1, PRIVILEGED },
+	[WIRE_GET_FEATURE] = { op_get_feature, 0, 1, 0 },
 	[WIRE_SET_FEATURE] = { op_set_feature, 2, 2, PRIVILEGED },
 	[WIRE_GET_QUOTA] = { op_get_quota, 0, 2, PRIVILEGED },
 	[WIRE_SET_QUOTA] = { op_set_quota, 2, 3, PRIVILEGED },
@@ -164,6 +164,13 @@ static bool lets(const struct op_call *o, const struct node *n, unsigned int wan
 	return w->privileged || !(want & ~perms_bits(n->perms, w->domid, w->target));
 }
 
+static bool lets_any(const struct op_call *o, const struct node *n, unsigned int want)
+{
+	const struct watcher *w = &o->conn->watcher;
+
+	return w->privileged || want & perms_bits(n->perms, w->domid, w->target);
+}
+
 int op_find(struct op_call *o, const struct path *p, unsigned int want, unsigned int saw,
 	    struct store_pos *ret)
 {
@@ -189,7 +196,8 @@ int op_find(struct op_call *o, const struct path *p, unsigned int want, unsigned
 		if (r)
 			return r;
 	}
-	return lets(o, ret->ancestor, want) ? ENOENT : EACCES;
+	/* of a missing node is told whom its ancestor grants anything of what is wanted */
+	return lets_any(o, ret->ancestor, want) ? ENOENT : EACCES;
 }
 
 int op_refuse(const struct op_call *o, struct budget *b, enum quota_id q, const struct path *p,
