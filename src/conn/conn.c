@@ -257,6 +257,22 @@ static void set_want(struct conn *c)
 	c->ops->want(c->transport, read, write);
 }
 
+static uint64_t age_span(const struct conn_table *t)
+{
+	return t->event_timeout_ms / OUT_AGE_PARTS + 1;
+}
+
+static void note_unread(struct conn *c)
+{
+	struct conn_table *t = c->table;
+
+	out_note_age(c, t->now_ms, age_span(t));
+	if (!list_is_empty(&c->stalled))
+		return;
+	c->out->looked_ms = t->now_ms;
+	list_append(&t->stalled, &c->stalled);
+}
+
 static bool flush(struct conn *c)
 {
 	int r = out_flush(c);
@@ -269,10 +285,8 @@ static bool flush(struct conn *c)
 		return false;
 	if (!c->out) {
 		list_remove(&c->stalled);
-	} else if (c->domain && !c->watcher.budget->exempt && list_is_empty(&c->stalled)) {
-		c->out->mark_len = c->out->len;
-		c->out->mark_ms = c->table->now_ms;
-		list_append(&c->table->stalled, &c->stalled);
+	} else if (c->domain && !c->watcher.budget->exempt && c->table->event_timeout_ms) {
+		note_unread(c);
 	}
 	return true;
 }
@@ -438,28 +452,27 @@ bool conn_round(struct conn_table *t, uint64_t now_ms)
 
 static void drop_stale(struct conn *c, uint64_t now_ms)
 {
+	struct conn_table *t = c->table;
 	struct budget *b = c->watcher.budget;
-	size_t n = out_drop_stale(c);
+	uint64_t old_ms = t->event_timeout_ms + age_span(t);
+	size_t n = now_ms > old_ms ? out_drop_stale(c, now_ms - old_ms) : 0;
 
 	while (n--)
 		budget_refuse(b, REFUSAL_EVENT_DROPPED,
 			      &(struct refusal){ .op = "WATCH_EVENT left unread" });
 	if (!c->out)
 		return;
-	c->out->mark_len = c->out->len;
-	c->out->mark_ms = now_ms;
+	c->out->looked_ms = now_ms;
 	list_remove(&c->stalled);
-	list_append(&c->table->stalled, &c->stalled);
+	list_append(&t->stalled, &c->stalled);
 }
 
 uint64_t conn_tick(struct conn_table *t, uint64_t now_ms)
 {
 	struct conn *c;
 
-	if (!t->event_timeout_ms)
-		return UINT64_MAX;
 	while ((c = list_first(&t->stalled, struct conn, stalled))) {
-		uint64_t due = c->out->mark_ms + t->event_timeout_ms;
+		uint64_t due = c->out->looked_ms + age_span(t);
 
 		if (now_ms < due)
 			return due;

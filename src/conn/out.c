@@ -63,7 +63,7 @@ static void out_retire(struct conn *c)
 	}
 	if (o->n_seen)
 		memset(o->seen, 0, o->seen_room * sizeof(*o->seen));
-	o->len = o->front = o->sent = o->events = o->replies = o->n_seen = o->mark_len = 0;
+	o->len = o->front = o->sent = o->events = o->replies = o->n_seen = o->n_ages = 0;
 	o->next = t->spare;
 	t->spare = o;
 	t->n_spare++;
@@ -80,7 +80,8 @@ static void out_compact(struct conn_out *o)
 	o->len -= cut;
 	o->sent -= cut;
 	o->front = 0;
-	o->mark_len = o->mark_len > cut ? o->mark_len - cut : 0;
+	for (size_t i = 0; i < o->n_ages; i++)
+		o->age[i].end = o->age[i].end > cut ? o->age[i].end - cut : 0;
 	for (size_t i = 0; i < o->seen_room; i++)
 		o->seen[i] = 0;
 	o->n_seen = 0;
@@ -252,10 +253,38 @@ int out_flush(struct conn *c)
 	return 0;
 }
 
-size_t out_drop_stale(struct conn *c)
+void out_note_age(struct conn *c, uint64_t now_ms, uint64_t span_ms)
 {
 	struct conn_out *o = c->out;
-	size_t to = o->front, size, dropped = 0, octets = 0, end = o->mark_len;
+	size_t n = o->n_ages;
+
+	if (n && o->len <= o->age[n - 1].end)
+		return;
+	if (n == OUT_AGES || (n && now_ms - o->age[n - 1].since_ms < span_ms)) {
+		o->age[n - 1].end = o->len;
+		return;
+	}
+	o->age[n].end = o->len;
+	o->age[n].since_ms = now_ms;
+	o->n_ages++;
+}
+
+/* Where the part of the queue ends that is so old; its ages go. */
+static size_t age_take(struct conn_out *o, uint64_t before_ms)
+{
+	size_t n = 0, end = 0;
+
+	while (n < o->n_ages && o->age[n].since_ms <= before_ms)
+		end = o->age[n++].end;
+	o->n_ages -= n;
+	memmove(o->age, o->age + n, o->n_ages * sizeof(o->age[0]));
+	return end;
+}
+
+size_t out_drop_stale(struct conn *c, uint64_t before_ms)
+{
+	struct conn_out *o = c->out;
+	size_t to = o->front, size, dropped = 0, octets = 0, end = age_take(o, before_ms);
 	uint32_t type;
 
 	for (size_t at = o->front; at < o->len; at += size) {
@@ -271,6 +300,8 @@ size_t out_drop_stale(struct conn *c)
 	}
 	o->len = to;
 	o->events -= dropped;
+	for (size_t i = 0; i < o->n_ages; i++)
+		o->age[i].end -= octets;
 	budget_sub(c->watcher.budget, QUOTA_MEMORY, octets);
 	if (o->sent == o->len)
 		out_retire(c);

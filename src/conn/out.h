@@ -6,6 +6,9 @@
 #include "conn/conn.h"
 
 #define OUT_SEEN_MIN 16u
+/* The age of an event is known to a part of the time after which it is stale. */
+#define OUT_AGE_PARTS 16u
+#define OUT_AGES (OUT_AGE_PARTS + 4u)
 
 /*
  * Whole messages one after the other. Octets before sent are gone; front is where the first
@@ -24,9 +27,13 @@ struct conn_out {
 	size_t *seen; /* owned */
 	size_t seen_room;
 	size_t n_seen;
-	/* events before mark_len were queued at mark_ms or earlier */
-	size_t mark_len;
-	uint64_t mark_ms;
+	/* what was queued from since_ms on, up to end; ages within a span are told as one */
+	struct {
+		size_t end;
+		uint64_t since_ms;
+	} age[OUT_AGES];
+	size_t n_ages;
+	uint64_t looked_ms; /* when stale events were last looked for */
 };
 
 void out_free(struct conn_out *o);
@@ -41,8 +48,11 @@ bool out_has_event(const struct conn *c, const void *path, size_t path_len, cons
 /* Sends what the transport takes. 0, or the transport's error. */
 int out_flush(struct conn *c);
 
-/* Drops whole unsent events that are older than the mark; their number. */
-size_t out_drop_stale(struct conn *c);
+/* What is queued now is no older than now_ms; ages less than span apart are told as one. */
+void out_note_age(struct conn *c, uint64_t now_ms, uint64_t span_ms);
+
+/* Drops whole unsent events that were queued at before_ms or earlier; their number. */
+size_t out_drop_stale(struct conn *c, uint64_t before_ms);
 
 /* Drops everything. */
 void out_reset(struct conn *c);

@@ -90,7 +90,7 @@ static void ring_kick(void *transport)
 {
 	struct ring_transport *t = transport;
 
-	if (!t->moved)
+	if (!t->moved || !t->port)
 		return;
 	t->moved = false;
 	t->hv->ops->evtchn_notify(t->hv, t->port);
@@ -120,11 +120,18 @@ static void ring_set_error(void *transport, enum conn_error err)
 	ring_kick(t);
 }
 
+void ring_transport_unbind(struct ring_transport *t)
+{
+	if (t->port)
+		t->hv->ops->evtchn_unbind(t->hv, t->port);
+	t->port = 0;
+}
+
 static void ring_free(void *transport)
 {
 	struct ring_transport *t = transport;
 
-	t->hv->ops->evtchn_unbind(t->hv, t->port);
+	ring_transport_unbind(t);
 	t->hv->ops->ring_unmap(t->hv, t->domid, t->page);
 	free(t);
 }

@@ -15,7 +15,7 @@
 struct ring_transport {
 	struct hv *hv; /* borrowed */
 	uint16_t domid;
-	uint32_t port;				/* ours, bound; unbound when freed */
+	uint32_t port;				/* ours, bound; unbound when freed; 0: let go of */
 	uint32_t features;			/* offered to this domain */
 	bool moved;				/* indices changed since the last kick */
 	struct xenstore_domain_interface *page; /* owned mapping */
@@ -27,6 +27,12 @@ struct ring_transport {
  */
 struct ring_transport *ring_transport_new(struct hv *hv, uint16_t domid, void *page, uint32_t port,
 					  uint32_t features);
+
+/*
+ * Lets go of the event channel ahead of the rest, so that the guest's end can be bound again at
+ * once. Nothing is sent any more.
+ */
+void ring_transport_unbind(struct ring_transport *t);
 
 const struct transport_ops *ring_transport_ops(void);
 

@@ -176,6 +176,7 @@ void domain_disconnect(struct domain_table *t, struct domain *d)
 			t->by_port[d->local_port] = NULL;
 		/* its events, watches and charges go now; the rest is reaped between rounds */
 		conn_reset(d->conn);
+		ring_transport_unbind(d->conn->transport);
 		d->conn->watcher.budget = &domain_find(t, 0)->budget;
 		d->conn->domain = NULL;
 		conn_close(d->conn);
@@ -245,6 +246,9 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 
 	if (hv->ops->ring_map(hv, d->domid, gfn, &page))
 		return EINVAL;
+	/* a guest's port is bound to one of ours at most: the former one must go first */
+	if (d->conn && d->remote_port == remote_port)
+		domain_disconnect(t, d);
 	if (hv->ops->evtchn_bind(hv, d->domid, remote_port, &port)) {
 		hv->ops->ring_unmap(hv, d->domid, page);
 		return EINVAL;
