@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocation failures in turn. The programs of this folder are linked with --wrap for malloc,
+ * calloc and realloc, so that the daemon's own code runs unchanged.
+ */
+#ifndef DROVER_SIM_ALLOC_H
+#define DROVER_SIM_ALLOC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The n-th allocation from now on, 1: the next, fails once. */
+void alloc_fail_at(uint64_t n);
+/* None fails any more. True: one did since alloc_fail_at. */
+bool alloc_disarm(void);
+/* Whether one failed since alloc_fail_at. */
+bool alloc_has_failed(void);
+/* Stops and resumes counting, for what the world itself does inside a call of the daemon. */
+void alloc_pause(void);
+void alloc_resume(void);
+
+#endif

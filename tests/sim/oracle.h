@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The oracle: a plain model of the store that answers every request a second time, in the order
+ * in which the daemon took them, and compares each reply, each event and all budgets. All calls
+ * accept a NULL oracle and then do nothing.
+ */
+#ifndef DROVER_SIM_ORACLE_H
+#define DROVER_SIM_ORACLE_H
+
+#include "world.h"
+
+struct oracle;
+
+struct oracle *oracle_new(struct world *w);
+void oracle_free(struct oracle *o);
+
+/* A connection that the daemon has taken. */
+void oracle_conn_new(struct oracle *o, struct conn *c);
+/* Around core_hv_events: deaths and shutdowns. */
+void oracle_before_events(struct oracle *o);
+void oracle_after_events(struct oracle *o);
+/* Around core_round: stale events; what was sent. */
+void oracle_before_round(struct oracle *o);
+void oracle_after_round(struct oracle *o);
+/* Compares the whole tree, all access lists and all budgets. */
+void oracle_compare(struct oracle *o);
+
+#endif
