@@ -256,7 +256,8 @@ static int reserve_one(struct commit *c, const struct txn_delta *d, enum quota_i
 		return 0;
 	if (!b || ledger_died_since(c->g->ledger, d->domid, c->t->deaths_at_start))
 		return EAGAIN; /* who was to own it is gone */
-	if (!budget_check(b, q, (uint64_t)more))
+	/* what the control domain makes for a guest it answers for, as outside of transactions */
+	if (c->t->budget->exempt || !budget_check(b, q, (uint64_t)more))
 		return 0;
 	store_settle(c->g->store);
 	credit_all(c);
@@ -310,6 +311,8 @@ static void publish_one(struct commit *c, const struct node *old, const struct t
 	if (!ch.old_node && !ch.new_node)
 		return;
 	ch.removed = a->wrote & TXN_REMOVED && ch.old_node;
+	if (a->wrote & TXN_IMPLIED && !ch.removed)
+		return;
 	watch_fire(c->g->watches, &ch);
 }
 
@@ -333,7 +336,7 @@ static void commit_publish(struct commit *c)
 	c->n_gone = 0;
 	if (watch_may_fire(c->g->watches))
 		list_for_each(a, &c->t->order, link)
-			if (a->wrote && !(a->wrote & TXN_IMPLIED))
+			if (a->wrote)
 				publish_one(c, old, a);
 	store_discard(s, old, false);
 }

@@ -247,11 +247,16 @@ void txn_removed(struct store *s, struct txn *t, struct node *gone)
 	store_discard(s, gone, false);
 }
 
-/* Its reads and writes go on, on a tree that shares nothing older than now. */
-static void txn_doom(struct store *s, struct txn *t)
+/*
+ * Its reads and writes go on, on a tree that shares nothing older than now: the youngest of all,
+ * and let go of again when that has grown old.
+ */
+static void txn_doom(struct store *s, struct txn_ages *ages, struct txn *t)
 {
 	t->doomed = true;
 	list_remove(&t->by_age);
+	list_append(&ages->oldest_first, &t->by_age);
+	t->retained_at_start = s->heap.retained;
 	store_discard(s, TAKE(t->base), false);
 	store_discard(s, t->tree.root, false);
 	t->tree.root = node_take(s->live.root);
@@ -264,6 +269,6 @@ void txn_limit_retained(struct store *s, struct txn_ages *ages)
 	while ((t = list_first(&ages->oldest_first, struct txn, by_age))) {
 		if (s->heap.retained - t->retained_at_start <= TXN_RETAINED_MAX)
 			return;
-		txn_doom(s, t);
+		txn_doom(s, ages, t);
 	}
 }
