@@ -46,7 +46,7 @@ int op_path(const struct op_call *o, struct path *ret);
 /*
  * Where the path leads, its access judged for want (PERM_READ, PERM_WRITE, PERM_OWNER). What is
  * judged, and saw of the node, is noted in the transaction. 0: the node exists. ENOENT, or
- * EACCES also for a missing node below an ancestor that does not let want. ENOSPC, -ENOMEM.
+ * EACCES also for a missing node below an ancestor that lets nothing of want. ENOSPC, -ENOMEM.
  */
 int op_find(struct op_call *o, const struct path *p, unsigned int want, unsigned int saw,
 	    struct store_pos *ret);

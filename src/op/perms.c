@@ -70,8 +70,8 @@ static int parse_list(const struct op_call *o, struct perm **ret_list, size_t *r
 
 	if (!list)
 		return FAULT(-ENOMEM);
-	/* an empty string, or octets without a NUL, end the list: the reserved tail */
-	while (at < end && (nul = memchr(at, '\0', (size_t)(end - at))) && nul > at) {
+	/* octets without a NUL are the reserved tail */
+	while (at < end && (nul = memchr(at, '\0', (size_t)(end - at)))) {
 		if (perm_parse(at, (size_t)(nul - at), &list[n])) {
 			free(list);
 			return EINVAL;
