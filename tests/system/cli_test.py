@@ -19,6 +19,8 @@ import openmetrics  # noqa: E402
 import peers  # noqa: E402
 from drover_cli import (  # noqa: E402
     DROVER, TIMEOUT, Churn, Table, Terminal, drover, environment, equal, read_until, refused)
+COMPLETION = peers.ROOT + "/packaging/bash-completion/drover"
+
 
 # What needs no more than the protocol.
 
@@ -268,6 +270,31 @@ def the_socket_is_found(d):
               % args[0])
 
 
+def bash_completes_commands_and_paths(d):
+    def complete(*words):
+        script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _drover; ' \
+                 'printf "%s\\n" "${COMPREPLY[@]}"'
+        env = environment(d)
+        env["PATH"] = os.path.dirname(DROVER) + ":" + env["PATH"]
+        p = subprocess.run(["bash", "-c", script, "bash", COMPLETION, "drover", *words], env=env,
+                           capture_output=True, timeout=TIMEOUT, check=False)
+        equal((p.returncode, p.stderr), (0, b""))
+        return sorted(p.stdout.decode().split())
+    names = re.findall(r"^  ([a-z]+) ", drover(d, "help").text, re.M)
+    equal(complete(""), sorted(names + ["--help", "--socket"]))
+    for name in names:
+        equal(complete(name[:-1]).count(name), 1)
+        told = set(re.findall(r"(--[a-z]+)", drover(d, "help", name).text))
+        assert told <= set(complete(name, "-")) or name == "sim", (name, told)
+    with d.connect() as x:
+        x.write("/comp/one/below", "a b")
+        x.write("/comp/other", "c d")
+    equal(complete("read", "/comp/o"), ["/comp/one", "/comp/other"])
+    equal(complete("read", "/comp/one/"), ["/comp/one/below"])
+    equal(complete("top", "--sort", "e"), ["eagains"])
+    equal(complete("-s", "x", "metr"), ["metrics"])
+
+
 def output_that_cannot_be_written_is_a_failure(d):
     with open("/dev/full", "wb") as full:
         p = subprocess.run([DROVER, "ls", "/"], env=environment(d), stdout=full,
@@ -448,7 +475,7 @@ ANY = [ls_draws_a_tree, ls_shows_permissions, ls_json_holds_every_octet,
        write_sets_all_or_none, rm_removes_subtrees, chmod_sets_permissions, watch_prints_events,
        watch_ends_with_the_daemon, stat_tells_about_a_node, control_passes_commands_on,
        wrong_usage_is_status_2, help_tells_about_every_command, the_socket_is_found,
-       output_that_cannot_be_written_is_a_failure]
+       output_that_cannot_be_written_is_a_failure, bash_completes_commands_and_paths]
 OURS = [ls_consistent_shows_one_moment, watch_keeps_to_its_depth, top_once_shows_a_table,
         top_lives_on_a_terminal, top_leaves_the_terminal_as_it_was,
         counters_of_many_domains_are_all_there, metrics_are_openmetrics,
