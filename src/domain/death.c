@@ -60,6 +60,8 @@ static void edges_compact(struct domain_table *t, struct domain *d)
 {
 	size_t kept = 0;
 
+	if (!d->n_edges)
+		return;
 	qsort(d->edge, d->n_edges, sizeof(struct domain_edge *), edge_cmp);
 	for (size_t i = 0; i < d->n_edges; i++) {
 		if ((kept && !edge_cmp(&d->edge[kept - 1], &d->edge[i])) ||
@@ -140,7 +142,8 @@ static bool search_below(const struct node *root, uint16_t domid, struct path *a
 	}
 }
 
-static void remove_below(struct domain_table *t, uint16_t domid, const char *path, size_t len)
+/* False: no memory for it. */
+static bool remove_below(struct domain_table *t, uint16_t domid, const char *path, size_t len)
 {
 	struct path at;
 
@@ -149,22 +152,53 @@ static void remove_below(struct domain_table *t, uint16_t domid, const char *pat
 		memcpy(at.str, path, len);
 		at.str[len] = '\0';
 		if (!search_below(t->store->live.root, domid, &at))
-			return;
+			return true;
 		if (domain_remove_tree(t->store, t->watches, at.str, at.len))
-			return; /* no memory: the rest is found when there is some */
+			return false;
 	}
+}
+
+/* "/" cannot be removed: it is the control domain's again. */
+static bool root_return(struct domain_table *t, uint16_t domid)
+{
+	struct store *s = t->store;
+	struct perms *perms;
+	int r;
+
+	if (perms_owner(s->live.root->perms) != domid)
+		return true;
+	if (perms_intern_owner(s->heap.perms, s->live.root->perms, 0, &perms))
+		return false;
+	r = tree_set_perms(s, &s->live, "/", 1, perms);
+	perms_release(s->heap.perms, perms);
+	return !r;
 }
 
 static void remove_nodes(struct domain_table *t, struct domain *d)
 {
 	edges_compact(t, d);
 	for (size_t i = 0; i < d->n_edges && d->budget.used[QUOTA_NODES]; i++)
-		remove_below(t, d->domid, d->edge[i]->path, d->edge[i]->len);
+		if (!remove_below(t, d->domid, d->edge[i]->path, d->edge[i]->len))
+			d->edges_lost = true;
+	if (!root_return(t, d->domid))
+		d->edges_lost = true;
 	store_settle(t->store);
 	if (d->edges_lost && d->budget.used[QUOTA_NODES]) {
 		remove_below(t, d->domid, "/", 1);
 		store_settle(t->store);
 	}
+	assert(!d->budget.used[QUOTA_NODES] || d->edges_lost);
+}
+
+int domain_bury(struct domain_table *t, struct domain *d)
+{
+	if (!t->keep_orphans)
+		remove_nodes(t, d);
+	d->orphans = d->budget.used[QUOTA_NODES];
+	if (d->orphans)
+		return t->keep_orphans ? 0 : FAULT(-ENOMEM);
+	domain_forget(t, d);
+	return 0;
 }
 
 void domain_died(struct domain_table *t, struct domain *d)
@@ -174,16 +208,9 @@ void domain_died(struct domain_table *t, struct domain *d)
 
 	t->ledger.death_of[domid] = ++t->ledger.deaths;
 	domain_disconnect(t, d);
+	domain_leave_targets(d);
 	perm_table_strip(t->store->heap.perms, domid);
-	if (t->keep_orphans) {
-		d->orphans = d->budget.used[QUOTA_NODES];
-	} else {
-		remove_nodes(t, d);
-		assert(!d->budget.used[QUOTA_NODES] || d->edges_lost);
-		d->orphans = d->budget.used[QUOTA_NODES];
-	}
-	if (!d->orphans)
-		domain_forget(t, d);
+	domain_bury(t, d); /* what there is no memory for now is done before the id lives again */
 	if (told)
 		watch_fire_special(t->watches, "@releaseDomain", domid, t->release_perms);
 }

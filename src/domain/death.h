@@ -11,6 +11,15 @@
  */
 void domain_died(struct domain_table *t, struct domain *d);
 
+/*
+ * Removes what a dead domain owned and forgets it; with -K only if it owns nothing. -ENOMEM: some
+ * is left, d too, and this is to be called again.
+ */
+int domain_bury(struct domain_table *t, struct domain *d);
+
+/* It acts for nobody, and nobody for it. */
+void domain_leave_targets(struct domain *d);
+
 /* Its ring is let go of. */
 void domain_disconnect(struct domain_table *t, struct domain *d);
 

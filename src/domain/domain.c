@@ -82,7 +82,7 @@ int domain_table_init(struct domain_table *t)
 	return special_perms_init(t);
 }
 
-void domain_forget(struct domain_table *t, struct domain *d)
+void domain_leave_targets(struct domain *d)
 {
 	struct domain *stub;
 
@@ -93,6 +93,12 @@ void domain_forget(struct domain_table *t, struct domain *d)
 			stub->conn->watcher.target = PERM_NO_DOMID;
 	}
 	list_remove(&d->stub_link);
+	d->target = NULL;
+}
+
+void domain_forget(struct domain_table *t, struct domain *d)
+{
+	domain_leave_targets(d);
 	list_remove(&d->all);
 	t->by_domid[d->domid] = NULL;
 	t->n--;
@@ -125,6 +131,19 @@ struct domain *domain_find(struct domain_table *t, uint16_t domid)
 	return t->by_domid[domid];
 }
 
+/* The id of one whose nodes were kept is in use again: those are all that is left of it. */
+static void domain_renew(struct domain_table *t, struct domain *d)
+{
+	struct budget was = d->budget;
+
+	budget_init(&d->budget, t->policy, d->domid);
+	d->budget.exempt = was.exempt;
+	memcpy(d->budget.used, was.used, sizeof(was.used));
+	memcpy(d->budget.peak, was.used, sizeof(was.used));
+	d->features = RING_FEATURES;
+	perm_table_strip(t->store->heap.perms, d->domid);
+}
+
 int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret)
 {
 	struct domain *d = t->by_domid[domid];
@@ -138,11 +157,18 @@ int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret)
 	r = t->hv->ops->domain_info(t->hv, domid, &info);
 	if (r || info.dying)
 		return ENOENT;
-	if (!d) {
-		r = domain_new(t, domid, &d);
+	if (d && !t->keep_orphans) {
+		r = domain_bury(t, d);
 		if (r)
 			return r;
+		d = NULL;
 	}
+	if (d)
+		domain_renew(t, d);
+	else
+		r = domain_new(t, domid, &d);
+	if (r)
+		return r;
 	d->orphans = false;
 	d->unique = info.unique;
 	d->shutdown = info.shutdown;
