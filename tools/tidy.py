@@ -152,13 +152,17 @@ def rule_opening(tree):
 
 
 def listed_sources(tree):
-    """Paths of the .c files that some meson.build names."""
+    """What some meson.build names: files, tests by their name, and 'a_' + name + '.c'."""
     found = set()
     for path, text in tree.named('meson.build'):
         folder = os.path.dirname(path)
-        for name in re.findall(r"'([^'\s]+)'", text):
+        words = re.findall(r"'([^'\s]+)'", text)
+        for name in words:
             for candidate in (name, name + '.c', name + '_test.c'):
                 found.add(os.path.normpath(os.path.join(folder, candidate)))
+        for before, after in re.findall(r"'([^'\s]*)' \+ name \+ '([^'\s]*\.c)'", text):
+            for name in words:
+                found.add(os.path.normpath(os.path.join(folder, before + name + after)))
     return found
 
 
