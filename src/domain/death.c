@@ -201,6 +201,18 @@ int domain_bury(struct domain_table *t, struct domain *d)
 	return 0;
 }
 
+/* A special path has no node to go with its owner: the control domain has it back. */
+static void special_disown(struct domain_table *t, struct perms **special, uint16_t domid)
+{
+	struct perms *perms;
+
+	if (perms_owner(*special) != domid ||
+	    perms_intern_owner(t->store->heap.perms, *special, 0, &perms))
+		return;
+	perms_release(t->store->heap.perms, *special);
+	*special = perms;
+}
+
 void domain_died(struct domain_table *t, struct domain *d)
 {
 	uint16_t domid = d->domid;
@@ -210,6 +222,8 @@ void domain_died(struct domain_table *t, struct domain *d)
 	domain_disconnect(t, d);
 	domain_leave_targets(d);
 	perm_table_strip(t->store->heap.perms, domid);
+	special_disown(t, &t->introduce_perms, domid);
+	special_disown(t, &t->release_perms, domid);
 	domain_bury(t, d); /* what there is no memory for now is done before the id lives again */
 	if (told)
 		watch_fire_special(t->watches, "@releaseDomain", domid, t->release_perms);

@@ -219,11 +219,15 @@ int op_mkdir(struct op_call *o)
 /* A missing node is removed where its parent exists. */
 static int rm_missing(struct op_call *o, const struct store_pos *pos, const struct path *p)
 {
+	struct path up;
 	int r = op_note(o, p, TXN_SAW_EXISTENCE, 0);
 
-	if (r)
+	if (r || pos->missing == 1)
 		return r;
-	return pos->missing == 1 ? 0 : ENOENT;
+	up.len = path_parent_len(p->str, p->len);
+	memcpy(up.str, p->str, up.len);
+	r = op_note(o, &up, TXN_SAW_EXISTENCE, 0);
+	return r ? r : ENOENT;
 }
 
 int op_rm(struct op_call *o)

@@ -173,7 +173,7 @@ static int set_perms(struct op_call *o, const struct perm *list, size_t n)
 	if (!r)
 		r = op_may_change(o, &p, false);
 	if (!r)
-		r = op_find(o, &p, PERM_WRITE | PERM_OWNER, 0, &pos);
+		r = op_find(o, &p, PERM_WRITE | PERM_OWNER, TXN_SAW_EXISTENCE, &pos);
 	if (r)
 		return r;
 	if (!op_is_privileged(o)) {

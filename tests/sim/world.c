@@ -28,7 +28,7 @@ void stream_add(struct stream *s, const void *data, size_t len)
 		s->at = 0;
 	}
 	if (s->len + len > s->room) {
-		s->room = (s->len + len) * 2;
+		s->room = (s->len + len) * 2 + 64;
 		s->buf = realloc(s->buf, s->room);
 		assert(s->buf);
 	}
