@@ -189,8 +189,13 @@ bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data,
 	if (!c->out)
 		c->out = out_new(c->table);
 	o = c->out;
-	if (!o || !out_reserve(o, sizeof(*hdr) + len))
+	if (!o)
 		return false;
+	if (!out_reserve(o, sizeof(*hdr) + len)) {
+		if (o->sent == o->len)
+			out_retire(c); /* or the line would be waited for with nothing to send */
+		return false;
+	}
 	at = o->len;
 	memcpy(o->buf + at, hdr, sizeof(*hdr));
 	if (len)
