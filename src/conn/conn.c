@@ -54,7 +54,8 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 
 	if (c->closing || c->failed)
 		return;
-	if (path[0] != '@' && out_has_event(c, path, len, watch->token, watch->token_len))
+	if (hdr.len <= XENSTORE_PAYLOAD_MAX && path[0] != '@' &&
+	    out_has_event(c, path, len, watch->token, watch->token_len))
 		return;
 	if (hdr.len > XENSTORE_PAYLOAD_MAX || conn_queued(c).octets > CONN_OUTPUT_MAX ||
 	    budget_check(w->budget, QUOTA_MEMORY, hdr.len + WIRE_HEADER_SIZE)) {
