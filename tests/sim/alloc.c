@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation failures in turn. Invariant: while paused or unarmed nothing is counted.
+ * Allocation failures in turn. Invariant: while paused or unarmed nothing is counted; armed
+ * it is paused, so that only what is between resume and pause can fail.
  */
 #include "alloc.h"
 
@@ -24,7 +25,7 @@ void alloc_fail_at(uint64_t n)
 {
 	state.left = n;
 	state.failed = false;
-	state.paused = false;
+	state.paused = true;
 }
 
 bool alloc_disarm(void)

@@ -9,13 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The n-th allocation from now on, 1: the next, fails once. */
+/* The n-th allocation from the next alloc_resume on, 1: the first, fails once. */
 void alloc_fail_at(uint64_t n);
 /* None fails any more. True: one did since alloc_fail_at. */
 bool alloc_disarm(void);
 /* Whether one failed since alloc_fail_at. */
 bool alloc_has_failed(void);
-/* Stops and resumes counting, for what the world itself does inside a call of the daemon. */
+/* Stops and resumes counting: the daemon's calls are between resume and pause. */
 void alloc_pause(void);
 void alloc_resume(void);
 

@@ -406,7 +406,7 @@ static const struct scenario table[] = {
 	     { "a", "WATCH /local/domain/ t", "EINVAL" }, { "a", "RM /local/domain/", "EINVAL" },
 	     { "a", "MKDIR /local/domain//x", "EINVAL" }, { "1", "READ /local/domain", "EACCES" }),
 	CASE("XSA-483: a recycled domid starts with nothing used", { "1", "WATCH a t", NULL },
-	     { "1", "START", "1" }, { "1", "WRITE a/b/c 1", "OK" }, { "hv", "destroy 1", NULL },
+	     { "1", "START", "1" }, { "1", "WRITE a/b/c 1", NULL }, { "hv", "destroy 1", NULL },
 	     { "hv", "create 1", NULL }, { "a", "SET_QUOTA 1 nodes 2", "OK" },
 	     { "a", "SET_QUOTA 1 watches 1", "OK" }, { "a", "SET_QUOTA 1 transactions 1", "OK" },
 	     { "a", "MKDIR /local/domain/1", "OK" }, { "a", "SET_PERMS /local/domain/1 n1", "OK" },

@@ -326,12 +326,16 @@ bool world_turn(struct world *w)
 			moved |= w->peer[i].is_ring ? ring_io(&w->peer[i]) : socket_io(&w->peer[i]);
 	moved |= fake_hv_is_pending(&w->hv);
 	oracle_before_events(w->oracle);
+	alloc_resume();
 	r = core_hv_events(w->core);
+	alloc_pause();
 	if (r < 0)
 		world_fail(w, "hypervisor events: %d", r);
 	oracle_after_events(w->oracle);
 	oracle_before_round(w->oracle);
+	alloc_resume();
 	moved |= core_round(w->core, w->now_ms);
+	alloc_pause();
 	oracle_after_round(w->oracle);
 	for (size_t i = 0; i < WORLD_PEERS; i++) {
 		struct peer *p = &w->peer[i];
