@@ -19,16 +19,11 @@ static const struct {
 	bool needs_domains;
 	void (*run)(struct bench *b, char **args);
 } tests[] = {
-	{ "lat", 0, false, test_lat },
-	{ "pipe", 3, false, test_pipe },
-	{ "conflict", 2, false, test_conflict },
-	{ "idle", 1, false, test_idle },
-	{ "watches", 1, false, test_watches },
-	{ "nodes", 1, false, test_nodes },
-	{ "siblings", 1, false, test_siblings },
-	{ "remove", 1, false, test_remove },
-	{ "memory", 3, false, test_memory },
-	{ "idledom", 1, true, test_idledom },
+	{ "lat", 0, false, test_lat },		 { "pipe", 3, false, test_pipe },
+	{ "conflict", 2, false, test_conflict }, { "idle", 1, false, test_idle },
+	{ "watches", 1, false, test_watches },	 { "nodes", 1, false, test_nodes },
+	{ "siblings", 1, false, test_siblings }, { "remove", 1, false, test_remove },
+	{ "memory", 3, false, test_memory },	 { "idledom", 1, true, test_idledom },
 	{ "domains", 1, true, test_domains },
 };
 

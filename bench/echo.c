@@ -68,7 +68,7 @@ static void client_flush(struct client *c)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			break;	/* gone: the next recv says so */
+			break; /* gone: the next recv says so */
 		sent += (size_t)n;
 	}
 	c->out_len = 0;
@@ -159,8 +159,7 @@ static void client_request(struct echo *e, struct client *c, const struct xsd_so
 	client_put(c, head, head->type, "OK", 3);
 	if (!end)
 		return;
-	if (head->type == XS_WATCH &&
-	    memchr(end + 1, 0, head->len - (size_t)(end + 1 - body))) {
+	if (head->type == XS_WATCH && memchr(end + 1, 0, head->len - (size_t)(end + 1 - body))) {
 		watch_add(e, c, body, end + 1);
 	} else if (head->type == XS_WRITE) {
 		for (struct echo_watch *w = e->buckets[path_bucket(body)]; w; w = w->next)

@@ -173,7 +173,7 @@ void test_conflict(struct bench *b, char **args)
 	uint64_t start, cpu, wall = 0, length = (uint64_t)(b->seconds * 1e9);
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	struct rival *rivals = rivals_new(b, mode, n, epoll_fd);
-	unsigned long counted = 0, refused = 0;
+	unsigned long counted = 0, refused = 0, ended;
 	char param[64];
 
 	cpu = meter_server_cpu_ns(b);
@@ -190,10 +190,10 @@ void test_conflict(struct bench *b, char **args)
 		refused = c.refused;
 		c.over = true;
 	}
+	ended = counted + refused ? counted + refused : 1;
 	snprintf(param, sizeof(param), "%s-n%u", mode, n);
 	meter_print(b, param, "commits/s", (double)counted * 1e9 / (double)wall);
-	meter_print(b, param, "retry%", 100.0 * (double)refused /
-						(double)(counted + refused ? counted + refused : 1));
+	meter_print(b, param, "retry%", 100.0 * (double)refused / (double)ended);
 	meter_print(b, param, "max_tries", (double)c.max_tries);
 	if (b->server && counted)
 		meter_print(b, param, "cpu/commit", (double)cpu / 1e3 / (double)counted);

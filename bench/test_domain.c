@@ -22,8 +22,8 @@
 static void domain_introduce(struct link *l, uint16_t domid)
 {
 	char home[64], body[128], owner[16];
-	int len = snprintf(body, sizeof(body), "%u%c%u%c%u%c", domid, 0, SIM_XS_GFN, 0,
-			   SIM_XS_PORT, 0);
+	int len = snprintf(body, sizeof(body), "%u%c%u%c%u%c", domid, 0, SIM_XS_GFN, 0, SIM_XS_PORT,
+			   0);
 	size_t n;
 
 	if (link_call(l, XS_INTRODUCE, 0, body, (size_t)len, NULL))

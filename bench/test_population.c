@@ -18,8 +18,8 @@
 #define MAX_BATCHES 31
 #define BATCHES_NS (2 * 1000000000ull)
 
-unsigned long populate_nodes(struct link *l, const char *fmt, unsigned long per,
-			     unsigned long from, unsigned long to, uint64_t deadline_ns)
+unsigned long populate_nodes(struct link *l, const char *fmt, unsigned long per, unsigned long from,
+			     unsigned long to, uint64_t deadline_ns)
 {
 	char path[128], body[256];
 	struct message m;

@@ -17,7 +17,7 @@
 #define QUIET_NS 300000000u
 
 struct stall {
-	struct link *reader; /* borrowed */
+	struct link *reader;  /* borrowed */
 	struct link *remover; /* borrowed */
 	uint64_t sent_ns;     /* when the read under way was sent */
 	uint64_t longest_ns;

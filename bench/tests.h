@@ -11,7 +11,7 @@
 #include "link.h"
 #include "meter.h"
 
-/* The value written everywhere, and its changed twin of the same length. */
+/* The value written everywhere. */
 #define BENCH_VALUE "0123456789abcdef"
 
 /* One operation on l, in as many round trips as it takes. */
@@ -34,8 +34,8 @@ void bench_measure(struct bench *b, const char *param, const char *prefix, struc
  * Writes nodes [from, to) with up to 32 requests outstanding; fmt makes a path of two numbers,
  * i / per and i % per. Returns how many were written before deadline_ns, all or fewer.
  */
-unsigned long populate_nodes(struct link *l, const char *fmt, unsigned long per,
-			     unsigned long from, unsigned long to, uint64_t deadline_ns);
+unsigned long populate_nodes(struct link *l, const char *fmt, unsigned long per, unsigned long from,
+			     unsigned long to, uint64_t deadline_ns);
 /* Registers watches /wu/I for I in [from, to), each with its initial event received. */
 unsigned long populate_watches(struct link *l, unsigned long from, unsigned long to,
 			       uint64_t deadline_ns);
@@ -43,16 +43,16 @@ unsigned long populate_watches(struct link *l, unsigned long from, unsigned long
 /* The number in args[i], or by default fallback. */
 unsigned long arg_number(char **args, int i, unsigned long fallback);
 
-void test_lat(struct bench *b, char **args);	   /* [OP] */
-void test_pipe(struct bench *b, char **args);	   /* OP CONNECTIONS OUTSTANDING */
-void test_conflict(struct bench *b, char **args);  /* same|disjoint|newchild CLIENTS */
-void test_idle(struct bench *b, char **args);	   /* POPULATION... */
-void test_watches(struct bench *b, char **args);   /* POPULATION... */
-void test_nodes(struct bench *b, char **args);	   /* POPULATION... */
-void test_siblings(struct bench *b, char **args);  /* POPULATION... */
-void test_remove(struct bench *b, char **args);	   /* NODES */
-void test_memory(struct bench *b, char **args);	   /* NODES WATCHES CONNECTIONS */
-void test_idledom(struct bench *b, char **args);   /* POPULATION... */
-void test_domains(struct bench *b, char **args);   /* DOMAINS */
+void test_lat(struct bench *b, char **args);	  /* [OP] */
+void test_pipe(struct bench *b, char **args);	  /* OP CONNECTIONS OUTSTANDING */
+void test_conflict(struct bench *b, char **args); /* same|disjoint|newchild CLIENTS */
+void test_idle(struct bench *b, char **args);	  /* POPULATION... */
+void test_watches(struct bench *b, char **args);  /* POPULATION... */
+void test_nodes(struct bench *b, char **args);	  /* POPULATION... */
+void test_siblings(struct bench *b, char **args); /* POPULATION... */
+void test_remove(struct bench *b, char **args);	  /* NODES */
+void test_memory(struct bench *b, char **args);	  /* NODES WATCHES CONNECTIONS */
+void test_idledom(struct bench *b, char **args);  /* POPULATION... */
+void test_domains(struct bench *b, char **args);  /* DOMAINS */
 
 #endif
