@@ -192,14 +192,18 @@ static void print_json(const struct ls *ls)
 {
 	struct json_object *top = cli_must(json_object_new_object());
 	struct json_object *node = json_node(ls->root);
+	const char *text;
 
 	json_object_object_add(top, "path", json_string(ls->root->name, strlen(ls->root->name)));
 	json_object_object_foreach(node, key, part)
 		json_object_object_add(top, key, json_object_get(part));
 	json_object_put(node);
-	puts(cli_must((void *)(uintptr_t)json_object_to_json_string_ext(
-		top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-			     JSON_C_TO_STRING_NOSLASHESCAPE)));
+	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY |
+							   JSON_C_TO_STRING_SPACED |
+							   JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text)
+		cli_must(NULL);
+	puts(text);
 	json_object_put(top);
 }
 

@@ -57,7 +57,7 @@ void cli_stats_init(struct cli_stats *s)
 {
 	memset(s, 0, sizeof(*s));
 	for (; s->n_kinds < ARRAY_LEN(known_kinds); s->n_kinds++)
-		strcpy(s->kind[s->n_kinds], known_kinds[s->n_kinds]);
+		snprintf(s->kind[s->n_kinds], CLI_KIND_SIZE, "%s", known_kinds[s->n_kinds]);
 }
 
 void cli_stats_fini(struct cli_stats *s)

@@ -59,7 +59,7 @@ static void refusal_add(struct cli_refusals *r, const struct cli_stats *now, siz
 				   .more = more,
 				   .total = d->refused[kind],
 				   .limit = cli_stats_limit_of(d, now->kind[kind]) };
-	strcpy(e->kind, now->kind[kind]);
+	memcpy(e->kind, now->kind[kind], sizeof(e->kind));
 	r->next = (r->next + 1) % CLI_REFUSALS;
 	if (r->n < CLI_REFUSALS)
 		r->n++;

@@ -88,7 +88,7 @@ static int read_children(struct walk *w, int depth, struct cli_node *node)
 		return errno == EACCES ? 0 : errno;
 	node->has_children = true;
 	qsort(names, n, sizeof(*names), by_name);
-	node->child = cli_must(calloc(n + 1u, sizeof(*node->child)));
+	node->child = cli_must(calloc(n + 1u, sizeof(struct cli_node *)));
 	for (unsigned int i = 0; i < n && !r; i++) {
 		size_t before = path_push(w, names[i]);
 
