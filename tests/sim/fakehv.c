@@ -36,7 +36,7 @@ static struct fake_page *page_new(struct fake_hv *h)
 			return &h->page[i];
 		}
 	}
-	assert(!"a page is left");
+	assert(0 && "a page is left");
 	return NULL;
 }
 

@@ -132,7 +132,7 @@ static struct peer *peer_new(struct world *w)
 		p->pipe_room = PIPE_ROOM;
 		return p;
 	}
-	assert(!"a peer is left");
+	assert(0 && "a peer is left");
 	return NULL;
 }
 
