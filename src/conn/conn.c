@@ -358,11 +358,18 @@ static void note_stall(struct conn *c)
 					 .use = q.replies });
 }
 
-static void restart(struct conn *c)
+/*
+ * Begins anew where the peer asks for it. Looked at before anything else: a peer that asks may
+ * have left its indices, full queues and half requests in any state.
+ */
+static bool restart(struct conn *c)
 {
+	if (!c->ops->restart || c->ops->recv(c->transport, c->table->scratch, 0) != -ERESTART)
+		return false;
 	conn_reset(c);
 	c->failed = false;
 	c->ops->restart(c->transport);
+	return true;
 }
 
 /* A turn of one connection. True: it has more to do. */
@@ -372,23 +379,23 @@ static bool serve(struct conn *c)
 	struct wire_msg m;
 	size_t size, len = c->in_len, done;
 	ssize_t n = 0;
-	bool more, was_blocked = c->blocked;
+	bool more, unread, was_blocked = c->blocked;
 
-	if (c->out && !flush(c))
-		return false;
-	if (c->failed || wire_parse(c->in, len, &m, &size) == EAGAIN)
-		n = c->ops->recv(
-			c->transport, t->scratch + len,
-			c->failed || (c->blocked && output_is_full(c)) ? 0 : CONN_INPUT_MAX - len);
-	if (n == -ERESTART) {
-		restart(c);
+	if (restart(c))
 		return true;
-	}
+	if (c->failed || (c->out && !flush(c)))
+		return false;
+	/* whole requests are handled first; what was not read meanwhile nobody tells of again */
+	unread = wire_parse(c->in, len, &m, &size) != EAGAIN;
+	if (!unread)
+		n = c->ops->recv(c->transport, t->scratch + len, CONN_INPUT_MAX - len);
+	if (n == -ERESTART)
+		return true;
 	if (n == -EBADMSG)
 		conn_fail(c, CONN_ERROR_RINGIDX, "ring index out of range");
 	else if (n < 0)
 		conn_close(c);
-	if (n < 0 || c->failed)
+	if (n < 0)
 		return false;
 	c->blocked = false;
 	if (len)
@@ -402,7 +409,7 @@ static bool serve(struct conn *c)
 	keep_input(c, t->scratch + done, len - done);
 	if (c->blocked && !was_blocked)
 		note_stall(c);
-	return more && !c->blocked && !c->waiting;
+	return (more || unread) && !c->blocked && !c->waiting;
 }
 
 static void end_turn(struct conn *c)
