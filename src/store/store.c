@@ -86,6 +86,55 @@ const struct node *store_find_node(const struct node *root, const char *path, si
 	return n;
 }
 
+void store_finger_init(struct store_finger *f, const struct node *root)
+{
+	f->root = root;
+	f->path = "";
+	f->len = f->depth = 0;
+}
+
+/* Octets that two paths have in common at their start. */
+static size_t common(const char *a, const char *b, size_t n)
+{
+	size_t i = 0;
+
+	if (a == b)
+		return n;
+	while (i < n && a[i] == b[i])
+		i++;
+	return i;
+}
+
+const struct node *store_finger_find(struct store_finger *f, const char *path, size_t len,
+				     const struct node **ret_parent)
+{
+	size_t same = common(path, f->path, len < f->len ? len : f->len), pos = 0, name_len;
+	const struct node *n = f->root, *up = NULL;
+	const char *name;
+
+	while (f->depth && (f->end[f->depth - 1] > same ||
+			    (f->end[f->depth - 1] < len && path[f->end[f->depth - 1]] != '/')))
+		f->depth--;
+	f->path = path;
+	f->len = len;
+	if (f->depth) {
+		pos = f->end[f->depth - 1];
+		n = f->node[f->depth - 1];
+		up = f->depth > 1 ? f->node[f->depth - 2] : f->root;
+	}
+	while (n && path_next(path, len, &pos, &name, &name_len)) {
+		up = n;
+		n = node_find_child(n->kids, name, name_len);
+		if (!n)
+			break;
+		f->end[f->depth] = (uint16_t)pos;
+		f->node[f->depth++] = n;
+	}
+	if (ret_parent)
+		*ret_parent = n || pos == len ? up : NULL;
+	return n;
+}
+
 /* The slot of an existing node, everything on the way unshared; NULL: no memory. */
 static struct node **tree_slot(struct store *s, struct tree *t, const char *path, size_t len)
 {
@@ -106,8 +155,8 @@ static struct node **tree_slot(struct store *s, struct tree *t, const char *path
 	return slot;
 }
 
-int tree_set_value(struct store *s, struct tree *t, const char *path, size_t len,
-		   const void *value, size_t value_len)
+int tree_set_value(struct store *s, struct tree *t, const char *path, size_t len, const void *value,
+		   size_t value_len)
 {
 	struct node **slot = tree_slot(s, t, path, len), *n;
 

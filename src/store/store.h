@@ -68,9 +68,30 @@ void store_find(const struct node *root, const char *path, size_t len, struct st
 /* Just the node, or NULL. */
 const struct node *store_find_node(const struct node *root, const char *path, size_t len);
 
+/*
+ * Finds one path after the other in a tree that does not change meanwhile: what a path shares with
+ * the one before is not walked again, so that many deep paths cost no more than their octets.
+ */
+struct store_finger {
+	const struct node *root; /* borrowed */
+	const char *path;	 /* borrowed: the one before */
+	size_t len;
+	size_t depth; /* components of it that exist */
+	uint16_t end[XENSTORE_ABS_PATH_MAX / 2 + 1];
+	const struct node *node[XENSTORE_ABS_PATH_MAX / 2 + 1];
+};
+
+void store_finger_init(struct store_finger *f, const struct node *root);
+/*
+ * The node, or NULL. path must stay as it is until the next call. ret_parent may be NULL: gets the
+ * node above, NULL where there is none.
+ */
+const struct node *store_finger_find(struct store_finger *f, const char *path, size_t len,
+				     const struct node **ret_parent);
+
 /* The node must exist. -ENOMEM. */
-int tree_set_value(struct store *s, struct tree *t, const char *path, size_t len,
-		   const void *value, size_t value_len);
+int tree_set_value(struct store *s, struct tree *t, const char *path, size_t len, const void *value,
+		   size_t value_len);
 int tree_set_perms(struct store *s, struct tree *t, const char *path, size_t len,
 		   struct perms *perms);
 /*

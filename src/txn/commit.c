@@ -22,7 +22,8 @@ struct commit {
 	struct txn_sum credit; /* what removed nodes give back; only to decide */
 	struct node **gone;    /* owned: array of owned references */
 	size_t n_gone;
-	struct edge *edges; /* owned */
+	struct edge *edges;	  /* owned */
+	struct store_finger mine; /* in the transaction's tree */
 };
 
 /* An ownership edge to be told of after the commit. */
@@ -114,13 +115,17 @@ static bool still_so(const struct txn_access *a, const struct node *then, const 
 static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_conflict *ret)
 {
 	const struct node *live = g->store->live.root;
+	struct store_finger then, now;
 	struct txn_access *a;
 
 	if (!t->doomed && t->base == live)
 		return 0;
+	store_finger_init(&then, t->base);
+	store_finger_init(&now, live);
 	list_for_each(a, &t->order, link) {
-		if (!t->doomed && (!a->saw || still_so(a, store_find_node(t->base, a->path, a->len),
-						       store_find_node(live, a->path, a->len))))
+		if (!t->doomed &&
+		    (!a->saw || still_so(a, store_finger_find(&then, a->path, a->len, NULL),
+					 store_finger_find(&now, a->path, a->len, NULL))))
 			continue;
 		ret->path = a->path;
 		ret->len = a->len;
@@ -146,49 +151,66 @@ static int apply_remove(struct commit *c, const struct txn_access *a)
 	return r;
 }
 
+/* A node that the commit makes. */
+struct making {
+	struct perms *perms; /* borrowed */
+	const char *value;
+	size_t value_len;
+};
+
 /*
- * The node at a prefix of a path, missing now. Made by the transaction: as it made it. Else it
- * was removed meanwhile by somebody who does not conflict: as a WRITE now would make it.
+ * The node at a prefix of a path, missing now, below one with the list up. Made by the
+ * transaction: as it made it. Else it was removed meanwhile by somebody who does not conflict: as
+ * a WRITE now would make it.
  */
-static int apply_create_one(struct commit *c, const char *path, size_t len)
+static struct making making_of(struct commit *c, const char *path, size_t len, struct perms *up)
 {
 	const struct txn_access *a = txn_access_find(c->t, path, len);
-	const struct node *mine = store_find_node(c->t->tree.root, path, len), *up;
-	struct perms *perms;
-	const char *value = "";
-	size_t value_len = 0;
+	const struct node *mine = store_finger_find(&c->mine, path, len, NULL);
+	struct making m = { .perms = up, .value = "" };
 
-	up = store_find_node(c->work.root, path, path_parent_len(path, len));
-	assert(up);
-	perms = up->perms;
 	if (mine && a && a->wrote & (TXN_CREATED | TXN_WROTE_PERMS))
-		perms = mine->perms;
+		m.perms = mine->perms;
 	if (mine && a && a->wrote & TXN_WROTE_VALUE) {
-		value = node_value(mine);
-		value_len = mine->value_len;
+		m.value = node_value(mine);
+		m.value_len = mine->value_len;
 	}
-	return tree_create(c->g->store, &c->work, path, len, perms, value, value_len);
+	return m;
 }
 
+/* Makes all that is missing of a path, a chain of empty nodes with one list at once. */
 static int apply_create(struct commit *c, const char *path, size_t len)
 {
-	size_t pos = 0, name_len;
+	struct making now, next = { 0 };
+	struct store_pos pos;
+	size_t at, end, name_len;
 	const char *name;
+	bool more;
 	int r;
 
-	while (path_next(path, len, &pos, &name, &name_len)) {
-		if (store_find_node(c->work.root, path, pos))
-			continue;
-		r = apply_create_one(c, path, pos);
-		if (r)
+	store_find(c->work.root, path, len, &pos);
+	assert(!pos.node);
+	at = pos.ancestor_len == 1 ? 0 : pos.ancestor_len;
+	path_next(path, len, &at, &name, &name_len);
+	now = making_of(c, path, at, pos.ancestor->perms);
+	for (;; at = end, now = next) {
+		end = at;
+		more = path_next(path, len, &end, &name, &name_len);
+		if (more) {
+			next = making_of(c, path, end, now.perms);
+			if (!now.value_len && next.perms == now.perms)
+				continue;
+		}
+		r = tree_create(c->g->store, &c->work, path, at, now.perms, now.value,
+				now.value_len);
+		if (r || !more)
 			return r;
 	}
-	return 0;
 }
 
 static int apply_write(struct commit *c, const struct txn_access *a)
 {
-	const struct node *mine = store_find_node(c->t->tree.root, a->path, a->len), *now;
+	const struct node *mine = store_finger_find(&c->mine, a->path, a->len, NULL), *now;
 	struct store *s = c->g->store;
 	int r;
 
@@ -201,7 +223,7 @@ static int apply_write(struct commit *c, const struct txn_access *a)
 	    (now->value_len != mine->value_len ||
 	     memcmp(node_value(now), node_value(mine), mine->value_len))) {
 		r = tree_set_value(s, &c->work, a->path, a->len, node_value(mine), mine->value_len);
-		if (r)
+		if (r || !(a->wrote & TXN_WROTE_PERMS))
 			return r;
 		now = store_find_node(c->work.root, a->path, a->len);
 	}
@@ -210,11 +232,28 @@ static int apply_write(struct commit *c, const struct txn_access *a)
 	return 0;
 }
 
+/* The writes of what was made as somebody's parent, or of all else. */
+static int apply_writes(struct commit *c, bool implied)
+{
+	struct txn_access *a;
+	int r;
+
+	list_for_each(a, &c->t->order, link) {
+		if (!(a->wrote & ~TXN_REMOVED) || !(a->wrote & TXN_IMPLIED) == implied)
+			continue;
+		r = apply_write(c, a);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 static int commit_apply(struct commit *c)
 {
 	struct txn_access *a;
 	int r;
 
+	store_finger_init(&c->mine, c->t->tree.root);
 	list_for_each(a, &c->t->order, link) {
 		if (!(a->wrote & TXN_REMOVED))
 			continue;
@@ -222,13 +261,12 @@ static int commit_apply(struct commit *c)
 		if (r)
 			return r;
 	}
-	list_for_each(a, &c->t->order, link) {
-		if (!(a->wrote & ~TXN_REMOVED))
-			continue;
-		r = apply_write(c, a);
-		if (r)
-			return r;
-	}
+	/* parents last: most are there by then, made in one go with what is below them */
+	r = apply_writes(c, false);
+	if (!r)
+		r = apply_writes(c, true);
+	if (r)
+		return r;
 	return c->sum.failed ? FAULT(-ENOMEM) : 0;
 }
 
@@ -286,26 +324,15 @@ static int commit_reserve(struct commit *c)
 	return r;
 }
 
-static const struct perms *parent_perms(const struct node *root, const char *path, size_t len)
+static void publish_one(struct commit *c, struct store_finger *then, struct store_finger *now,
+			const struct txn_access *a)
 {
-	const struct node *n;
-
-	if (len <= 1)
-		return NULL;
-	n = store_find_node(root, path, path_parent_len(path, len));
-	return n ? n->perms : NULL;
-}
-
-static void publish_one(struct commit *c, const struct node *old, const struct txn_access *a)
-{
-	const struct node *root = c->g->store->live.root;
+	const struct node *old_parent, *new_parent;
 	struct change ch = {
 		.path = a->path,
 		.len = a->len,
-		.old_node = store_find_node(old, a->path, a->len),
-		.new_node = store_find_node(root, a->path, a->len),
-		.old_parent = parent_perms(old, a->path, a->len),
-		.new_parent = parent_perms(root, a->path, a->len),
+		.old_node = store_finger_find(then, a->path, a->len, &old_parent),
+		.new_node = store_finger_find(now, a->path, a->len, &new_parent),
 	};
 
 	if (!ch.old_node && !ch.new_node)
@@ -313,7 +340,24 @@ static void publish_one(struct commit *c, const struct node *old, const struct t
 	ch.removed = a->wrote & TXN_REMOVED && ch.old_node;
 	if (a->wrote & TXN_IMPLIED && !ch.removed)
 		return;
+	ch.old_parent = old_parent ? old_parent->perms : NULL;
+	ch.new_parent = new_parent ? new_parent->perms : NULL;
 	watch_fire(c->g->watches, &ch);
+}
+
+/* Tells of each change once, in the order in which the nodes were touched first. */
+static void publish(struct commit *c, const struct node *old)
+{
+	struct store_finger then, now;
+	struct txn_access *a;
+
+	if (!watch_may_fire(c->g->watches))
+		return;
+	store_finger_init(&then, old);
+	store_finger_init(&now, c->g->store->live.root);
+	list_for_each(a, &c->t->order, link)
+		if (a->wrote)
+			publish_one(c, &then, &now, a);
 }
 
 /* The new tree is live; what it no longer has is given back between rounds. */
@@ -322,7 +366,6 @@ static void commit_publish(struct commit *c)
 	struct store *s = c->g->store;
 	struct node *old = s->live.root;
 	const struct tree_ops *ops = s->live.ops;
-	struct txn_access *a;
 
 	s->live.root = TAKE(c->work.root);
 	for (size_t i = 0; i < c->sum.n; i++)
@@ -334,10 +377,7 @@ static void commit_publish(struct commit *c)
 	for (size_t i = 0; i < c->n_gone; i++)
 		store_discard(s, c->gone[i], true);
 	c->n_gone = 0;
-	if (watch_may_fire(c->g->watches))
-		list_for_each(a, &c->t->order, link)
-			if (a->wrote)
-				publish_one(c, old, a);
+	publish(c, old);
 	store_discard(s, old, false);
 }
 
