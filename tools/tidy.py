@@ -229,7 +229,7 @@ def rule_bounds(tree):
     limits = tree.files.get('docs/limits.md', '')
     define = re.compile(r'^#define ((?:\w+_)?(?:MAX|LIMIT|BOUND)(?:_\w+)?|\w+_PER_ROUND)\s', re.M)
     for path, text in tree.named('.c', '.h', under='src/'):
-        if path.endswith('_test.c'):
+        if path.endswith(('_test.c', '_test.h')):
             continue
         for m in define.finditer(text):
             if not re.search(r'\b' + m.group(1) + r'\b', limits):
