@@ -407,9 +407,17 @@ static bool serve(struct conn *c)
 	if (c->closing || c->failed)
 		return false;
 	keep_input(c, t->scratch + done, len - done);
-	if (c->blocked && !was_blocked)
-		note_stall(c);
-	return (more || unread) && !c->blocked && !c->waiting;
+	if (c->blocked && !was_blocked) {
+		/* many requests at once are no stall where their replies can leave at once */
+		if (!flush(c))
+			return false;
+		c->blocked = output_is_full(c);
+		if (c->blocked)
+			note_stall(c);
+	}
+	if (c->blocked || c->waiting)
+		return false;
+	return more || unread || (c->ops->has_more && c->ops->has_more(c->transport));
 }
 
 static void end_turn(struct conn *c)

@@ -53,6 +53,11 @@ struct transport_ops {
 	void (*restart)(void *transport);
 	/* The end of a turn: what was received or sent is made known to the peer. May be NULL. */
 	void (*kick)(void *transport);
+	/*
+	 * After recv: whether octets came since that conn_wake will not tell of. NULL: it tells as
+	 * long as there are any.
+	 */
+	bool (*has_more)(void *transport);
 	/* An error that ends the connection; NULL where the transport has no way to say it. */
 	void (*set_error)(void *transport, enum conn_error err);
 	/* The connection is gone: closes and frees the transport. */

@@ -86,6 +86,18 @@ static ssize_t ring_send(void *transport, const void *buf, size_t len)
 	return (ssize_t)n;
 }
 
+/*
+ * A guest may notify only when it finds all that it wrote before consumed: after req_cons was
+ * stored, req_prod is to be looked at again, in that order.
+ */
+static bool ring_has_more(void *transport)
+{
+	struct ring_transport *t = transport;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return LOAD(&t->page->req_prod) != LOAD(&t->page->req_cons);
+}
+
 static void ring_kick(void *transport)
 {
 	struct ring_transport *t = transport;
@@ -143,6 +155,7 @@ const struct transport_ops *ring_transport_ops(void)
 		.send = ring_send,
 		.restart = ring_restart,
 		.kick = ring_kick,
+		.has_more = ring_has_more,
 		.set_error = ring_set_error,
 		.free = ring_free,
 	};
