@@ -51,6 +51,13 @@ static int tree_init(struct core *core, struct perms *root)
 	return r;
 }
 
+static void conn_gone(void *data, struct conn *c)
+{
+	(void)data;
+	if (c->domain && c->domain->conn == c)
+		c->domain->conn = NULL;
+}
+
 static void wire_up(struct core *core)
 {
 	core->conns.key = core->opt.key;
@@ -59,6 +66,7 @@ static void wire_up(struct core *core)
 	core->conns.store = &core->store;
 	core->conns.watches = &core->watches;
 	core->conns.handle = op_handle;
+	core->conns.gone = conn_gone;
 	core->conns.data = core;
 	core->conns.trace = core->opt.trace;
 	core->conns.trace_data = core->opt.trace_data;
