@@ -5,7 +5,8 @@
 
 scenario, step, theirs and ours are patterns, in which * is anything and / between two patterns
 is "or" (with blanks around it), on the scenario's name, on the step as it is written, and on what
-only they and only we said: a reply, or events as "path token, path token". '-' is nothing. then is 'go on', or 'stop' where from here on the two stores may differ.
+only they and only we said: a reply, or events as "path token, path token". '-' is nothing. then
+is 'go on', or 'stop' where from here on the two stores may differ.
 """
 import collections
 import os
