@@ -31,11 +31,7 @@ static void tally_watches(struct tally *t, const struct conn *c)
 		size_t len = watch_path(w, path);
 
 		used[QUOTA_WATCHES]++;
-		/* "/" is no component, a special path is one without a slash before it */
-		used[QUOTA_MEMORY] += WATCH_CHARGE + w->token_len +
-				      (path[0] == '@' ? len + 1
-				       : len == 1     ? 0
-						      : len);
+		used[QUOTA_MEMORY] += watch_charge(path, len, w->token_len);
 	}
 }
 

@@ -65,6 +65,7 @@ int op_watch(struct op_call *o)
 	struct watcher *w = &c->watcher;
 	struct watch_args a;
 	struct watch *watch;
+	uint64_t charge;
 	int r;
 
 	r = parse(o, &a, true);
@@ -76,9 +77,10 @@ int op_watch(struct op_call *o)
 	if (budget_check(w->budget, QUOTA_WATCHES, 1))
 		return op_refuse(o, w->budget, QUOTA_WATCHES, &a.path,
 				 w->budget->used[QUOTA_WATCHES] + 1);
-	if (budget_check(w->budget, QUOTA_MEMORY, WATCH_CHARGE + a.path.len + o->arg_len[1]))
+	charge = watch_charge(a.path.str, a.path.len, o->arg_len[1]);
+	if (budget_check(w->budget, QUOTA_MEMORY, charge))
 		return op_refuse(o, w->budget, QUOTA_MEMORY, &a.path,
-				 w->budget->used[QUOTA_MEMORY] + WATCH_CHARGE);
+				 w->budget->used[QUOTA_MEMORY] + charge);
 	r = watch_add(&o->core->watches, w, a.path.str, a.path.len, o->arg[1], o->arg_len[1],
 		      a.depth, a.relative, &watch);
 	if (r)
@@ -86,7 +88,8 @@ int op_watch(struct op_call *o)
 	/* the reply first, then the initial event, whether or not the node exists */
 	conn_reply(c, &o->msg->hdr, XS_WATCH, "OK", sizeof("OK"));
 	o->reply->sent = true;
-	w->event(w, watch, o->arg[0], o->arg_len[0]);
+	if (!c->failed && !c->closing) /* else the watch may have gone with what it failed of */
+		w->event(w, watch, o->arg[0], o->arg_len[0]);
 	return 0;
 }
 

@@ -308,7 +308,7 @@ static inline void ground_check(struct ground *g)
 	for (t = txn_first(&g->set); t; t = txn_next(t))
 		sum[t->budget->domid][1] += t->charge;
 	for (x = watch_first(&g->watcher); x; x = watch_next(x))
-		sum[0][1] += WATCH_CHARGE + x->token_len + (watch_path(x, path) > 1 ? strlen(path) : 0);
+		sum[0][1] += watch_charge(path, watch_path(x, path), x->token_len);
 	for (unsigned int i = 0; i < GROUND_DOMAINS; i++) {
 		if (g->gone[i])
 			continue;

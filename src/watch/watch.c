@@ -195,12 +195,23 @@ static struct watch *set_find(struct watcher *w, const struct watch_place *p, co
 	return NULL;
 }
 
-static uint64_t watch_charge(const struct watch *w)
+uint64_t watch_charge(const char *path, size_t len, size_t token_len)
+{
+	uint64_t octets = WATCH_CHARGE + token_len;
+	const char *name;
+	size_t name_len, pos = 0;
+
+	while (component_next(path, len, &pos, &name, &name_len))
+		octets += WATCH_PLACE_CHARGE + name_len + 1;
+	return octets;
+}
+
+static uint64_t charge_of(const struct watch *w)
 {
 	uint64_t octets = WATCH_CHARGE + w->token_len;
 
 	for (const struct watch_place *p = w->place; p->parent; p = p->parent)
-		octets += p->name_len + 1u;
+		octets += WATCH_PLACE_CHARGE + p->name_len + 1u;
 	return octets;
 }
 
@@ -236,7 +247,7 @@ int watch_add(struct watch_index *ix, struct watcher *w, const char *path, size_
 	w->n++;
 	ix->n++;
 	budget_add(w->budget, QUOTA_WATCHES, 1);
-	budget_add(w->budget, QUOTA_MEMORY, watch_charge(x));
+	budget_add(w->budget, QUOTA_MEMORY, charge_of(x));
 	if (ret)
 		*ret = x;
 	return 0;
@@ -248,7 +259,7 @@ static void watch_free(struct watch_index *ix, struct watch *x)
 	struct watch_place *p = x->place;
 
 	budget_sub(w->budget, QUOTA_WATCHES, 1);
-	budget_sub(w->budget, QUOTA_MEMORY, watch_charge(x));
+	budget_sub(w->budget, QUOTA_MEMORY, charge_of(x));
 	RB_REMOVE(watch_set, &w->set, x);
 	*x->at = x->next;
 	if (x->next)

@@ -17,8 +17,9 @@
 #include "store/store.h"
 
 #define WATCH_DEPTH_ANY UINT32_MAX
-/* Fixed octets that a watch is charged with, besides path and token. */
+/* Fixed octets that a watch is charged with besides path and token, and for each component. */
 #define WATCH_CHARGE 160u
+#define WATCH_PLACE_CHARGE 72u
 
 struct watch;
 struct watch_place;
@@ -79,6 +80,9 @@ int watch_remove(struct watch_index *ix, struct watcher *w, const char *path, si
 
 /* Removes at most max watches of w; true: none is left. */
 bool watch_remove_some(struct watch_index *ix, struct watcher *w, size_t max);
+
+/* What a watch of path is charged with, whether or not it shares places with others. */
+uint64_t watch_charge(const char *path, size_t len, size_t token_len);
 
 /* The watch's absolute path into buf (XENSTORE_ABS_PATH_MAX + 1 octets); its length. */
 size_t watch_path(const struct watch *w, char *buf);
