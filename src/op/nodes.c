@@ -99,13 +99,14 @@ static int new_perms(const struct op_call *o, const struct node *up, struct perm
 static int note_created(struct op_call *o, const struct path *p, const struct store_pos *pos,
 			unsigned int wrote)
 {
-	struct path up = { .len = pos->ancestor_len };
+	struct path up; /* 3 KiB: filled only where there is a transaction */
 	const char *name;
 	size_t name_len, at = pos->ancestor_len == 1 ? 0 : pos->ancestor_len;
 	int r;
 
 	if (!o->txn)
 		return 0;
+	up.len = pos->ancestor_len;
 	memcpy(up.str, p->str, up.len);
 	r = op_note(o, &up, TXN_SAW_PERMS, 0);
 	memcpy(up.str, p->str, p->len);

@@ -229,10 +229,11 @@ static void path_balance(struct slot_path *p)
 
 int node_insert_child(struct node_heap *h, struct node **kids, struct node *child)
 {
-	struct slot_path path = { .depth = 0 };
+	struct slot_path path;
 	struct node **slot = kids;
 	int r;
 
+	path.depth = 0;
 	while (*slot) {
 		int c = name_cmp(child->data, child->name_len, *slot);
 
@@ -310,10 +311,11 @@ static void unlink_node(struct slot_path *path, int at)
 int node_remove_child(struct node_heap *h, struct node **kids, const char *name, size_t name_len,
 		      struct node **ret_child)
 {
-	struct slot_path path = { .depth = 0 };
+	struct slot_path path;
 	struct node **slot = kids;
 	int at, c, r;
 
+	path.depth = 0;
 	for (;;) {
 		assert(*slot);
 		r = node_unshare(h, slot);
