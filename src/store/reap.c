@@ -84,12 +84,6 @@ bool store_reap(struct store *s, size_t max)
 	return s->charged.n || s->uncharged.n;
 }
 
-void store_settle(struct store *s)
-{
-	while (s->charged.n)
-		stack_reap(s, &s->charged, true, SIZE_MAX);
-}
-
 /*
  * Without memory for the queue: at once, by recursion. Its depth is bounded by that of paths
  * (XENSTORE_ABS_PATH_MAX / 2) times the height of the siblings' trees.
@@ -102,6 +96,15 @@ static void discard_now(struct store *s, struct node *n, bool charged)
 	release_one(s, &st, n, charged);
 	for (size_t i = 0; i < st.n; i++)
 		discard_now(s, link[i], charged);
+}
+
+void store_settle(struct store *s)
+{
+	struct reap_stack *st = &s->charged;
+
+	while (st->n)
+		if (!stack_reap(s, st, true, SIZE_MAX))
+			discard_now(s, st->item[--st->n], true);
 }
 
 void store_discard(struct store *s, struct node *n, bool charged)
