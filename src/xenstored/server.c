@@ -176,6 +176,8 @@ static void on_timer(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	s->timer_at = UINT64_MAX;
+	/* timers are run before the poll, rounds after it: it must not wait */
+	uv_idle_start(&s->busy, on_busy);
 }
 
 /* Wakes the loop at the core's deadline; the timer is touched only when that moves. */
