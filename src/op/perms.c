@@ -88,24 +88,6 @@ static int parse_list(const struct op_call *o, struct perm **ret_list, size_t *r
 	return 0;
 }
 
-static int set_special(struct op_call *o, const struct perm *list, size_t n)
-{
-	struct perms **special, *perms;
-	int r;
-
-	r = special_perms(o, &special);
-	if (r)
-		return r;
-	if (!op_is_privileged(o))
-		return EACCES;
-	r = perms_intern(o->core->perms, list, n, &perms);
-	if (r)
-		return r;
-	perms_release(o->core->perms, *special);
-	*special = perms;
-	return 0;
-}
-
 /* Domains named must be known, so that who gets the id later inherits nothing. */
 static int know_domains(struct op_call *o, const struct perm *list, size_t n)
 {
@@ -119,6 +101,27 @@ static int know_domains(struct op_call *o, const struct perm *list, size_t n)
 		if (r < 0 || (r && !i))
 			return r;
 	}
+	return 0;
+}
+
+static int set_special(struct op_call *o, const struct perm *list, size_t n)
+{
+	struct perms **special, *perms;
+	int r;
+
+	r = special_perms(o, &special);
+	if (r)
+		return r;
+	if (!op_is_privileged(o))
+		return EACCES;
+	/* a domain that becomes known only later would be taken out of the list then */
+	r = know_domains(o, list, n);
+	if (!r)
+		r = perms_intern(o->core->perms, list, n, &perms);
+	if (r)
+		return r;
+	perms_release(o->core->perms, *special);
+	*special = perms;
 	return 0;
 }
 
@@ -183,7 +186,11 @@ static int set_perms(struct op_call *o, const struct perm *list, size_t n)
 			return EPERM;
 	}
 	r = know_domains(o, list, n);
-	return r ? r : set_list(o, &p, &pos, list, n);
+	if (r)
+		return r;
+	/* what a former domain of such an id left behind may have gone just now */
+	store_find(op_tree(o)->root, p.str, p.len, &pos);
+	return pos.node ? set_list(o, &p, &pos, list, n) : ENOENT;
 }
 
 int op_set_perms(struct op_call *o)
