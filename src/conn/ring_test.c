@@ -269,6 +269,32 @@ static void what_came_while_requests_were_kept_is_read_afterwards(void **state)
 	}
 }
 
+static struct guest *busy_guest;
+
+/* While the first request is handled the guest writes another, and sees no need to notify. */
+static bool handle_and_write(void *data, struct conn *c, const struct wire_msg *m)
+{
+	uint8_t buf[64];
+
+	if (!m->hdr.req_id)
+		assert_int_equal(guest_put(busy_guest, buf, request(buf, 1, "x", 1)), 0);
+	return bench_handle(data, c, m);
+}
+
+static void what_came_during_a_turn_is_read_without_being_told_of(void **state)
+{
+	struct guest *g = guest_new(RING_FEATURES);
+	uint8_t buf[64];
+
+	(void)state;
+	busy_guest = g;
+	g->b->t.handle = handle_and_write;
+	assert_int_equal(guest_put(g, buf, request(buf, 0, "x", 1)), 0);
+	guest_run(g);
+	assert_int_equal(g->b->n_handled, 2);
+	guest_free(g);
+}
+
 static void what_is_not_offered_is_not_done(void **state)
 {
 	struct guest *g = guest_new(NOT_RECONNECTION);
@@ -348,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_guest_that_reads_nothing_may_reconnect),
 		cmocka_unit_test(a_reconnect_is_seen_before_indices_are_judged),
 		cmocka_unit_test(what_came_while_requests_were_kept_is_read_afterwards),
+		cmocka_unit_test(what_came_during_a_turn_is_read_without_being_told_of),
 		cmocka_unit_test(what_is_not_offered_is_not_done),
 		cmocka_unit_test(a_scribbling_guest_hurts_only_itself),
 	};
