@@ -65,7 +65,9 @@ static bool outranks(const struct contender *holder, const struct contender *c)
 
 static void hold_activate(struct hold_table *h, struct contender *c, uint64_t now_ms)
 {
-	if (!list_is_empty(&c->active) || h->n_active >= HOLD_ACTIVE_MAX)
+	size_t max = c->privileged ? HOLD_ACTIVE_MAX : HOLD_ACTIVE_MAX / 2;
+
+	if (!list_is_empty(&c->active) || (h->n_active >= max && !holds_all(c)))
 		return;
 	list_append(&h->active, &c->active);
 	h->n_active++;
@@ -109,12 +111,17 @@ static void hold_release(struct hold_table *h, struct contender *c)
 	}
 }
 
+static void losses_forget(struct contender *c)
+{
+	c->losses = 0;
+	lost_free(c);
+}
+
 void contender_fini(struct hold_table *h, struct contender *c)
 {
 	list_remove(&c->waiting);
 	hold_release(h, c);
-	lost_free(c);
-	c->losses = 0;
+	losses_forget(c);
 	c->wait_until_ms = 0;
 }
 
@@ -229,9 +236,8 @@ void hold_ended(struct hold_table *h, struct contender *c, uint32_t tx_id, bool 
 	if (lost_path) {
 		c->losses++;
 		lost_note(c, lost_path, len);
-	} else if (committed) {
-		c->losses = 0;
-		lost_free(c);
+	} else if (committed || !c->privileged) {
+		losses_forget(c);
 	}
 }
 
@@ -244,6 +250,8 @@ uint64_t hold_tick(struct hold_table *h, uint64_t now_ms)
 	list_for_each(c, &h->active, active) {
 		if (now_ms >= c->deadline_ms) {
 			hold_release(h, c);
+			if (!c->privileged)
+				losses_forget(c);
 			return now_ms; /* the lists changed: look again at once */
 		}
 		if (c->deadline_ms < next)

@@ -14,6 +14,9 @@
  * A hold lasts until the transaction ends, at most HOLD_MAX_MS (HOLD_MAX_GUEST_MS for a guest's),
  * and a wait for one at most HOLD_WAIT_MS: nobody stops anybody for good. A guest's hold delays
  * only other guests' commits on the same paths, never the control domain.
+ *
+ * A guest gets one hold for each loss: giving its transaction up, or letting the hold run out,
+ * forfeits what it lost. And guests' holds leave room for those of the control domain.
  */
 #ifndef DROVER_TXN_HOLD_H
 #define DROVER_TXN_HOLD_H
@@ -28,8 +31,8 @@
 #define HOLD_MAX_GUEST_MS 50u
 #define HOLD_WAIT_MS 1000u
 #define HOLD_PATHS 3u
-#define HOLD_ALL_AFTER 3u /* losses in a row */
-#define HOLD_ACTIVE_MAX 64u
+#define HOLD_ALL_AFTER 3u   /* losses in a row */
+#define HOLD_ACTIVE_MAX 64u /* guests': half of it; on everything: without limit */
 
 /* One who may lose: part of a connection. */
 struct contender {
