@@ -22,6 +22,12 @@ void oracle_after_events(struct oracle *o);
 /* Around core_round: stale events; what was sent. */
 void oracle_before_round(struct oracle *o);
 void oracle_after_round(struct oracle *o);
+/* What a peer has read off its connection. */
+void oracle_read(struct oracle *o, struct conn *c, const void *data, size_t len);
+/* The peer of a ring asks for a fresh connection now. */
+void oracle_restart(struct oracle *o, struct conn *c);
+/* The peer of a ring spoils what it would read. */
+void oracle_spoilt(struct oracle *o, struct conn *c);
 /* Compares the whole tree, all access lists and all budgets. */
 void oracle_compare(struct oracle *o);
 

@@ -259,6 +259,8 @@ static void hv_step(struct world *w, const char *request)
 		peer_hang_up(scenario_peer(w, arg[0]));
 	else if (!strcmp(verb, "deaf"))
 		scenario_peer(w, arg[0])->deaf = true;
+	else if (!strcmp(verb, "violation"))
+		w->violations++;
 	else if (!strcmp(verb, "hears"))
 		scenario_peer(w, arg[0])->deaf = false;
 	else

@@ -7,7 +7,8 @@
  *   "1" … "63"   guests, whose domains are made, given a home and introduced by "t" when first
  *                named; "t" is a socket, too
  *   "hv"         the world: create, shutdown, resume, dying, destroy DOMID; advance MS;
- *                limit QUOTA N [DOMID]; hangup, deaf, hears, gone PEER
+ *                limit QUOTA N [DOMID]; hangup, deaf, hears PEER; violation: a
+ *                connection is about to break the protocol
  *
  * A request is an operation and its arguments, each ended by a NUL but for WRITE's value; "tx=N"
  * before it is its transaction. START and END are short for the TRANSACTION ones; "*N" after an

@@ -65,6 +65,7 @@ static void ring_page(struct world *w)
 	struct peer *p = scenario_peer(w, "1");
 	struct xenstore_domain_interface *r = peer_page(p);
 
+	w->violations++;
 	if (r->server_features != 15)
 		world_fail(w, "features %u are offered", r->server_features);
 	scenario_steps(w, STEPS({ "1", "WATCH x t", "OK [x t]" }, { "1", "START", "1" }));
@@ -73,7 +74,6 @@ static void ring_page(struct world *w)
 	world_run(w);
 	if (r->error != XENSTORE_ERROR_RINGIDX)
 		world_fail(w, "error field %u after a bad index", r->error);
-	w->violations++;
 	r->connection = XENSTORE_RECONNECT;
 	fake_hv_kick(&w->hv, 1);
 	world_run(w);
@@ -87,9 +87,9 @@ static void oversize(struct world *w)
 {
 	const struct xsd_sockmsg hdr = { .type = XS_WRITE, .len = XENSTORE_PAYLOAD_MAX + 1 };
 
+	w->violations++;
 	peer_send_raw(scenario_peer(w, "a"), &hdr, sizeof(hdr));
 	peer_send_raw(scenario_peer(w, "1"), &hdr, sizeof(hdr));
-	w->violations += 2;
 	scenario_steps(w, STEPS({ "a", NULL, "closed" }, { "1", NULL, "error=3" },
 				{ "1", "READ x", "error=3" }, { "b", "READ /tool", "(empty)" },
 				{ "2", "READ x", "ENOENT" }));

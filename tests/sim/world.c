@@ -183,6 +183,7 @@ static bool socket_io(struct peer *p)
 	}
 	n = stream_left(&p->back);
 	if (n && !p->deaf) {
+		oracle_read(p->w->oracle, p->conn, stream_head(&p->back), n);
 		stream_add(&p->in, stream_head(&p->back), n);
 		stream_drop(&p->back, n);
 		moved = true;
@@ -242,15 +243,18 @@ static size_t ring_put(struct xenstore_domain_interface *r, const uint8_t *data,
 	return n;
 }
 
-static size_t ring_get(struct xenstore_domain_interface *r, struct stream *s)
+static size_t ring_get(struct peer *p, struct xenstore_domain_interface *r, struct stream *s)
 {
 	uint32_t held = r->rsp_prod - r->rsp_cons;
+	struct conn *c = peer_conn(p);
 
 	if (held > XENSTORE_RING_SIZE)
 		return 0;
 	for (uint32_t i = 0; i < held; i++)
 		stream_add(s, &r->rsp[MASK_XENSTORE_IDX(r->rsp_cons + i)], 1);
 	r->rsp_cons += held;
+	if (c && held)
+		oracle_read(p->w->oracle, c, s->buf + s->len - held, held);
 	return held;
 }
 
@@ -267,7 +271,7 @@ static bool ring_io(struct peer *p)
 		moved += n;
 	}
 	if (!p->deaf && fake_hv_take_notice(&p->w->hv, p->domid))
-		moved += ring_get(r, &p->in);
+		moved += ring_get(p, r, &p->in);
 	if (moved)
 		fake_hv_kick(&p->w->hv, p->domid);
 	return moved;
@@ -326,7 +330,8 @@ bool world_turn(struct world *w)
 			moved |= w->peer[i].is_ring ? ring_io(&w->peer[i]) : socket_io(&w->peer[i]);
 	moved |= fake_hv_is_pending(&w->hv);
 	oracle_before_events(w->oracle);
-	alloc_resume();
+	if (!w->hv.changed) /* deaths are told of in full */
+		alloc_resume();
 	r = core_hv_events(w->core);
 	alloc_pause();
 	if (r < 0)

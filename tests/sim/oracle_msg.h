@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The oracle's messages and comparisons: between oracle.c, oracle_msg.c and oracle_tree.c. */
+#ifndef DROVER_SIM_ORACLE_MSG_H
+#define DROVER_SIM_ORACLE_MSG_H
+
+#include "model.h"
+
+struct oracle {
+	struct world *w; /* borrowed */
+	struct model m;
+	uint64_t requests;
+	uint64_t gone_refusals;
+	uint64_t drops; /* refusals told before */
+	uint64_t refused;
+	bool failed; /* an allocation had failed before */
+	bool faults; /* one ever did */
+	bool looks;  /* domains changed: the daemon looks at them */
+	bool changed[FAKE_DOMIDS];
+	bool own_check; /* of the reply expected now */
+	unsigned int reply_group;
+	const struct mreply *reply; /* borrowed */
+	uint8_t peek[CONN_OUTPUT_MAX + 65536];
+};
+
+/* All that is queued for c, size octets, into peek. */
+void oracle_peek(struct oracle *o, struct conn *c, size_t size);
+/* What was queued for c since before against what is expected. */
+void oracle_match(struct oracle *o, struct mconn *c, uint64_t *drops, bool fault);
+/* WATCH: the initial event, behind the reply. */
+void oracle_first_event(struct oracle *o, struct mconn *c, const struct wire_msg *msg);
+/* Messages have vanished from the queue: only events that are old enough may. */
+void oracle_stale(struct oracle *o, struct mconn *c);
+void oracle_msgs_clear(struct mconn *c);
+
+#endif
