@@ -365,46 +365,74 @@ static size_t components(const char *path, size_t len)
 	return len > 1 ? n + 1 : 0;
 }
 
-/* The old node at a place below a removed subtree, and its parent's list as far as it existed. */
-static void old_below(const struct change *c, const char *path, size_t len, struct change *ret)
-{
-	const struct node *n = c->old_node;
-	const char *name;
-	size_t name_len, pos = c->len;
+/* Where a walk over the places below a removed node is. */
+struct below {
+	char path[XENSTORE_ABS_PATH_MAX + 1];
+	size_t len;
+	size_t depth;
+	/* by depth: the node that was there, or NULL, and the list of the nearest one above it */
+	const struct node *node[XENSTORE_ABS_PATH_MAX / 2 + 1];
+	const struct perms *up[XENSTORE_ABS_PATH_MAX / 2 + 1];
+};
 
-	*ret = (struct change){ .path = path, .len = len };
-	while (n && path_next(path, len, &pos, &name, &name_len)) {
-		ret->old_parent = n->perms;
-		n = node_find_child(n->kids, name, name_len);
-	}
-	ret->old_node = n;
+static void below_init(struct below *b, const struct change *c)
+{
+	memcpy(b->path, c->path, c->len);
+	b->len = c->len;
+	b->depth = 0;
+	b->node[0] = c->old_node;
+	b->up[0] = NULL;
 }
 
-/* Every watch strictly below p fires with its own path. */
+static void below_enter(struct below *b, const struct watch_place *p)
+{
+	const struct node *n = b->node[b->depth];
+	const struct perms *up = b->up[b->depth];
+
+	b->depth++;
+	b->up[b->depth] = n ? n->perms : up;
+	b->node[b->depth] = n ? node_find_child(n->kids, p->name, p->name_len) : NULL;
+	b->path[b->len++] = '/';
+	memcpy(b->path + b->len, p->name, p->name_len);
+	b->len += p->name_len;
+}
+
+static void below_leave(struct below *b, const struct watch_place *p)
+{
+	b->depth--;
+	b->len -= p->name_len + 1u;
+}
+
+/* The place after p in preorder, below top; NULL: none. */
+static const struct watch_place *below_next(struct below *b, const struct watch_place *p,
+					    const struct watch_place *top)
+{
+	const struct watch_place *next;
+
+	next = RB_MIN(place_tree, (struct place_tree *)&p->kids);
+	for (; !next && p != top; p = p->parent) {
+		below_leave(b, p);
+		next = RB_NEXT(place_tree, NULL, (struct watch_place *)p);
+	}
+	if (next)
+		below_enter(b, next);
+	return next;
+}
+
+/* Every watch strictly below top fires with its own path. */
 static void fire_below(const struct watch_place *top, const struct change *c)
 {
-	const struct watch_place *p = RB_MIN(place_tree, (struct place_tree *)&top->kids), *up;
-	char path[XENSTORE_ABS_PATH_MAX + 1];
+	const struct watch_place *p = top;
 	struct change own;
-	size_t len;
+	struct below b;
 
-	while (p) {
-		if (p->first) {
-			len = place_path(p, path);
-			old_below(c, path, len, &own);
-			place_fire(p, &own, 0);
-		}
-		if (!RB_EMPTY(&p->kids)) {
-			p = RB_MIN(place_tree, (struct place_tree *)&p->kids);
-			continue;
-		}
-		for (up = p; up != top; up = up->parent) {
-			p = RB_NEXT(place_tree, NULL, (struct watch_place *)up);
-			if (p)
-				break;
-		}
-		if (up == top)
-			p = NULL;
+	below_init(&b, c);
+	while ((p = below_next(&b, p, top))) {
+		own = (struct change){ .path = b.path,
+				       .len = b.len,
+				       .old_node = b.node[b.depth],
+				       .old_parent = b.up[b.depth] };
+		place_fire(p, &own, 0);
 	}
 }
 
