@@ -74,6 +74,8 @@ int op_watch(struct op_call *o)
 	/* what could never be told of is not watched */
 	if (o->arg_len[0] + o->arg_len[1] + 2 > XENSTORE_PAYLOAD_MAX)
 		return EINVAL;
+	if (watch_exists(&o->core->watches, w, a.path.str, a.path.len, o->arg[1], o->arg_len[1]))
+		return EEXIST; /* also of who may set no more */
 	if (budget_check(w->budget, QUOTA_WATCHES, 1))
 		return op_refuse(o, w->budget, QUOTA_WATCHES, &a.path,
 				 w->budget->used[QUOTA_WATCHES] + 1);

@@ -195,6 +195,14 @@ static struct watch *set_find(struct watcher *w, const struct watch_place *p, co
 	return NULL;
 }
 
+bool watch_exists(struct watch_index *ix, struct watcher *w, const char *path, size_t len,
+		  const char *token, size_t token_len)
+{
+	const struct watch_place *p = index_find(ix, path, len);
+
+	return p && set_find(w, p, token, token_len);
+}
+
 uint64_t watch_charge(const char *path, size_t len, size_t token_len)
 {
 	uint64_t octets = WATCH_CHARGE + token_len;

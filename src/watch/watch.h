@@ -74,6 +74,10 @@ int watch_add(struct watch_index *ix, struct watcher *w, const char *path, size_
 	      const char *token, size_t token_len, uint32_t depth, bool relative,
 	      struct watch **ret);
 
+/* Whether the watcher has a watch for this path and token. */
+bool watch_exists(struct watch_index *ix, struct watcher *w, const char *path, size_t len,
+		  const char *token, size_t token_len);
+
 /* ENOENT: no such watch. */
 int watch_remove(struct watch_index *ix, struct watcher *w, const char *path, size_t len,
 		 const char *token, size_t token_len);

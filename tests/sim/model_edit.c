@@ -257,11 +257,11 @@ int model_watch(struct mcall *o)
 		return EINVAL;
 	for (x = o->c->watch; x; x = x->next)
 		n++;
-	if (!model_is_exempt(o->m, o->c->domid) && limit && n >= limit)
-		return ENOSPC;
 	at = find_watch(o, &p);
 	if (*at)
 		return EEXIST;
+	if (!model_is_exempt(o->m, o->c->domid) && limit && n >= limit)
+		return ENOSPC;
 	x = calloc(1, sizeof(*x));
 	assert(x);
 	x->depth = depth;
