@@ -207,8 +207,9 @@ static void a_reset_drops_half_requests_watches_and_output(void **state)
 	l->out_room = 3;
 	line_ask(b, 1, 1, "answered");
 	line_push(b, 1, buf, request(buf, 2, "half", 4) - 2);
-	assert_int_equal(watch_add(&b->watches, &l->conn->watcher, "/a", 2, "t", 1,
-				   WATCH_DEPTH_ANY, false, NULL), 0);
+	assert_int_equal(watch_add(&b->watches, &l->conn->watcher, "/a", 2, "t", 1, WATCH_DEPTH_ANY,
+				   false, NULL),
+			 0);
 	bench_run(b);
 	assert_int_not_equal(l->budget.used[QUOTA_MEMORY], 0);
 	conn_reset(l->conn);
@@ -232,7 +233,8 @@ static void a_closed_connection_is_deaf_and_dumb_and_freed_between_rounds(void *
 
 		snprintf(token, sizeof(token), "%u", i);
 		assert_int_equal(watch_add(&b->watches, &b->line[0].conn->watcher, "/a", 2, token,
-					   strlen(token), WATCH_DEPTH_ANY, false, &w), 0);
+					   strlen(token), WATCH_DEPTH_ANY, false, &w),
+				 0);
 	}
 	line_ask(b, 0, 1, "x");
 	conn_close(b->line[0].conn);

@@ -83,7 +83,8 @@ static void an_event_is_queued_once_while_it_is_wholly_unsent(void **state)
 		event(c, "/a", "t");
 		event(c, "/a", "u");
 		event(c, "/b", "t");
-		event(c, "/", "a"); /* not the same as the next, though the octets are but for a NUL */
+		event(c, "/",
+		      "a"); /* not the same as the next, though the octets are but for a NUL */
 		event(c, "/a", "");
 	}
 	assert_int_equal(conn_queued(c).events, 5);

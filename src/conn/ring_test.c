@@ -23,7 +23,7 @@ static struct guest *guest_new(uint32_t features)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 	struct ring_transport *t;
-	uint32_t port;
+	uint32_t port = 0;
 
 	assert_non_null(g);
 	g->b = bench_new();
@@ -34,7 +34,8 @@ static struct guest *guest_new(uint32_t features)
 	budget_init(&g->budget, &g->b->policy, 5);
 	t = ring_transport_new(&g->hv.hv, 5, g->page, port, features);
 	assert_non_null(t);
-	assert_int_equal(conn_new(&g->b->t, ring_transport_ops(), t, &g->budget, false, &g->conn), 0);
+	assert_int_equal(conn_new(&g->b->t, ring_transport_ops(), t, &g->budget, false, &g->conn),
+			 0);
 	g->conn->domain = (struct domain *)(void *)g;
 	return g;
 }
@@ -96,8 +97,8 @@ static void guest_ask(struct guest *g, uint32_t id, size_t size)
 
 static void octets_pass_at_every_place_of_the_ring_and_past_the_wrap_of_indices(void **state)
 {
-	static const uint32_t starts[] = { 0, 1, 1023, 1024, 0x7fffff80, 0xfffffc00, 0xffffff80,
-					   0xffffffff };
+	static const uint32_t starts[] = { 0,	       1,	   1023,       1024,
+					   0x7fffff80, 0xfffffc00, 0xffffff80, 0xffffffff };
 
 	(void)state;
 	for (size_t i = 0; i < 8; i++) {
@@ -189,7 +190,8 @@ static void a_reconnect_drops_all_that_was_half_done(void **state)
 
 	(void)state;
 	assert_int_equal(watch_add(&g->b->watches, &g->conn->watcher, "/a", 2, "t", 1,
-				   WATCH_DEPTH_ANY, false, NULL), 0);
+				   WATCH_DEPTH_ANY, false, NULL),
+			 0);
 	guest_put(g, buf, request(buf, 1, "half", 4) - 1);
 	guest_run(g);
 	g->page->connection = XENSTORE_RECONNECT;
@@ -300,8 +302,7 @@ static void what_is_not_offered_is_not_done(void **state)
 	struct guest *g = guest_new(NOT_RECONNECTION);
 
 	(void)state;
-	assert_int_equal(g->page->server_features,
-			 NOT_RECONNECTION);
+	assert_int_equal(g->page->server_features, NOT_RECONNECTION);
 	g->page->connection = XENSTORE_RECONNECT;
 	guest_run(g);
 	assert_int_equal(g->page->connection, XENSTORE_RECONNECT);
@@ -312,8 +313,8 @@ static void what_is_not_offered_is_not_done(void **state)
 static void scribble(struct guest *g, struct prng *rnd)
 {
 	uint32_t *const field[] = {
-		(uint32_t *)&g->page->req_cons,	 (uint32_t *)&g->page->req_prod,
-		(uint32_t *)&g->page->rsp_cons,	 (uint32_t *)&g->page->rsp_prod,
+		(uint32_t *)&g->page->req_cons,	  (uint32_t *)&g->page->req_prod,
+		(uint32_t *)&g->page->rsp_cons,	  (uint32_t *)&g->page->rsp_prod,
 		(uint32_t *)&g->page->connection, (uint32_t *)&g->page->error,
 	};
 	uint32_t *f = field[prng_below(rnd, 6)];

@@ -37,16 +37,34 @@ static void all_that_it_owned_goes_wherever_it_is(void **state)
 		/* given to it later */
 		{ { { "/x/y", "n0" }, { "/x/y/z", "n0" }, { "/x/y", "n5" } }, "/x", "/x/y" },
 		/* taken from it, its children stay its own */
-		{ { { "/h", "n5" }, { "/h/a", "n5" }, { "/h/a/b", "n5" }, { "/h", "n0" } }, "/h",
+		{ { { "/h", "n5" }, { "/h/a", "n5" }, { "/h/a/b", "n5" }, { "/h", "n0" } },
+		  "/h",
 		  "/h/a" },
-		{ { { "/h", "n5" }, { "/h/a", "n5" }, { "/h/a/b", "n5" }, { "/h/a", "n6" },
-		    { "/h", "n6" } }, "/h /h/a", "/h/a/b" },
+		{ { { "/h", "n5" },
+		    { "/h/a", "n5" },
+		    { "/h/a/b", "n5" },
+		    { "/h/a", "n6" },
+		    { "/h", "n6" } },
+		  "/h /h/a",
+		  "/h/a/b" },
 		/* taken and given back */
-		{ { { "/h", "n5" }, { "/h/a", "n5" }, { "/h", "n6" }, { "/h/a", "n6" },
-		    { "/h/a", "n5" } }, "/h", "/h/a" },
+		{ { { "/h", "n5" },
+		    { "/h/a", "n5" },
+		    { "/h", "n6" },
+		    { "/h/a", "n6" },
+		    { "/h/a", "n5" } },
+		  "/h",
+		  "/h/a" },
 		/* a chain that is joined from above, then cut again */
-		{ { { "/h", "n0" }, { "/h/a", "n0" }, { "/h/a/b", "n5" }, { "/h/a", "n5" },
-		    { "/h", "n5" }, { "/h/a", "n0" }, { "/h", "n0" } }, "/h /h/a", "/h/a/b" },
+		{ { { "/h", "n0" },
+		    { "/h/a", "n0" },
+		    { "/h/a/b", "n5" },
+		    { "/h/a", "n5" },
+		    { "/h", "n5" },
+		    { "/h/a", "n0" },
+		    { "/h", "n0" } },
+		  "/h /h/a",
+		  "/h/a/b" },
 		/* others' nodes below its own go, too */
 		{ { { "/h", "n5" }, { "/h/a", "n6" }, { "/h/a/b", "n0" } }, "/", "/h" },
 		/* it may write, but owns nothing */
@@ -93,7 +111,8 @@ static void no_history_of_owners_hides_a_node(void **state)
 				host_node(h, path, list);
 			else if (!(r >> 19 & 3))
 				assert_int_equal(domain_remove_tree(&h->store, &h->watches, path,
-								    strlen(path)), 0);
+								    strlen(path)),
+						 0);
 		}
 		fake_destroy(&h->hv, 5);
 		host_run(h); /* the charge of a node that is left would find nobody */
@@ -123,8 +142,12 @@ static void the_root_itself_goes_back_to_the_control_domain(void **state)
 static void its_id_goes_from_every_access_list(void **state)
 {
 	static const char *const lists[][2] = {
-		{ "n0 r5", "n0" },	       { "n0 b5 r6", "n0 r6" }, { "n6 r5 w5 b5", "n6" },
-		{ "n0 r6 w5", "n0 r6" },       { "n0 r6", "n0 r6" },	{ "b0 n5", "b0" },
+		{ "n0 r5", "n0" },
+		{ "n0 b5 r6", "n0 r6" },
+		{ "n6 r5 w5 b5", "n6" },
+		{ "n0 r6 w5", "n0 r6" },
+		{ "n0 r6", "n0 r6" },
+		{ "b0 n5", "b0" },
 		{ "n0 r5 r6 r7 r5", "n0 r6 r7" },
 	};
 	struct host *h = host_new();

@@ -33,8 +33,8 @@ struct domain {
 	struct conn *conn; /* borrowed: its ring; NULL: not introduced, or no ring (domain 0) */
 	uint16_t domid;
 	bool introduced;
-	bool shutdown;	  /* told of once already */
-	bool orphans;	  /* gone, but its nodes were to be kept (-K) */
+	bool shutdown; /* told of once already */
+	bool orphans;  /* gone, but its nodes were to be kept (-K) */
 	uint64_t unique;
 	uint64_t gfn;
 	uint32_t remote_port;
@@ -46,7 +46,7 @@ struct domain {
 	struct domain_edge **edge; /* owned */
 	size_t n_edges;
 	size_t edge_room;
-	bool edges_lost; /* no memory for one: its death searches the whole tree */
+	bool edges_lost;		/* no memory for one: its death searches the whole tree */
 	char prefix[DOMAIN_PREFIX_MAX]; /* "/local/domain/5" */
 };
 
@@ -57,11 +57,11 @@ struct domain_table {
 	struct conn **by_port; /* owned array of borrowed */
 	size_t n_ports;
 	struct ledger ledger;
-	struct hv *hv;		      /* borrowed */
-	struct quota_policy *policy;  /* borrowed */
-	struct conn_table *conns;     /* borrowed */
-	struct store *store;	      /* borrowed */
-	struct watch_index *watches;  /* borrowed */
+	struct hv *hv;		       /* borrowed */
+	struct quota_policy *policy;   /* borrowed */
+	struct conn_table *conns;      /* borrowed */
+	struct store *store;	       /* borrowed */
+	struct watch_index *watches;   /* borrowed */
 	struct perms *introduce_perms; /* owned: of @introduceDomain */
 	struct perms *release_perms;   /* owned: of @releaseDomain */
 	bool keep_orphans;

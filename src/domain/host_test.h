@@ -48,7 +48,8 @@ static inline void host_edge(void *data, uint16_t domid, const char *path, size_
 	domain_note_edge(&((struct host *)data)->domains, domid, path, len);
 }
 
-static inline void host_event(struct watcher *w, const struct watch *x, const char *path, size_t len)
+static inline void host_event(struct watcher *w, const struct watch *x, const char *path,
+			      size_t len)
 {
 	struct host *h = (struct host *)(void *)((char *)w - offsetof(struct host, watcher));
 	size_t at = strlen(h->events);
@@ -68,8 +69,9 @@ static inline bool host_handle(void *data, struct conn *c, const struct wire_msg
 
 static inline void host_watch(struct host *h, const char *path, uint32_t depth)
 {
-	assert_int_equal(watch_add(&h->watches, &h->watcher, path, strlen(path), "t", 1, depth,
-				   false, NULL), 0);
+	assert_int_equal(
+		watch_add(&h->watches, &h->watcher, path, strlen(path), "t", 1, depth, false, NULL),
+		0);
 }
 
 static inline struct host *host_new(void)

@@ -52,8 +52,9 @@ static inline int fake_info(struct hv *hv, uint16_t domid, struct hv_dominfo *re
 	if (domid >= FAKE_DOMAINS || (domid && !fake_of(hv)->dom[domid].exists))
 		return -ENOENT;
 	d = &fake_of(hv)->dom[domid];
-	*ret = (struct hv_dominfo){ .domid = domid, .shutdown = d->shutdown, .dying = d->dying,
-				    .unique = d->unique };
+	*ret = (struct hv_dominfo){
+		.domid = domid, .shutdown = d->shutdown, .dying = d->dying, .unique = d->unique
+	};
 	return 0;
 }
 

@@ -19,7 +19,7 @@
 #include "perm/perm.h"
 
 struct node {
-	struct node *left;  /* owned reference, as the three below */
+	struct node *left; /* owned reference, as the three below */
 	struct node *right;
 	struct node *kids;
 	struct perms *perms;

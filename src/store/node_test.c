@@ -17,7 +17,7 @@
 #include "base/prng.h"
 #include "store/node.h"
 
-#define KEYS 96u      /* names that may be in a tree */
+#define KEYS 96u /* names that may be in a tree */
 #define SNAPSHOTS 6u
 
 /* A tree's kids and what should be in them: value by key, 0: absent. */
@@ -266,8 +266,7 @@ static void every_snapshot_keeps_its_content_whatever_is_edited_later(void **sta
 
 			if (prng_once_in(&r.rnd, 12))
 				snapshot_some(&r);
-			assert_true(edit(&r, prng_below(&r.rnd, keys),
-					 prng_once_in(&r.rnd, 3), 0));
+			assert_true(edit(&r, prng_below(&r.rnd, keys), prng_once_in(&r.rnd, 3), 0));
 			check_content(&r.live);
 			if (i % 37 == 0)
 				check_all(&r, NULL);

@@ -7,7 +7,7 @@
 
 struct race {
 	const char *before;  /* done first */
-	const char *in;      /* done in the transaction */
+	const char *in;	     /* done in the transaction */
 	const char *outside; /* done by others before it ends */
 	int want;	     /* what END says */
 	const char *after;   /* the tree */
@@ -204,11 +204,9 @@ static void nobody_who_died_since_becomes_an_owner(void **state)
 		bool again; /* the id is in use anew */
 		int want;
 	} table[] = {
-		{ "m/a p/a=3", false, EAGAIN },
-		{ "m/a p/a=3", true, EAGAIN },
+		{ "m/a p/a=3", false, EAGAIN }, { "m/a p/a=3", true, EAGAIN },
 		{ "m/h/x", false, EAGAIN }, /* /h was domain 3's and went with it */
-		{ "w/b=1", false, 0 },
-		{ "w/b=1", true, 0 },
+		{ "w/b=1", false, 0 },		{ "w/b=1", true, 0 },
 	};
 
 	(void)state;

@@ -94,8 +94,9 @@ static inline struct ground *ground_new(void)
 	quota_policy_init(&g->policy);
 	for (uint16_t i = 0; i < GROUND_DOMAINS; i++) {
 		budget_init(&g->budget[i], &g->policy, i);
-		assert_int_equal(perms_intern(g->perms, &(struct perm){ .domid = i }, 1,
-					      &g->owned_by[i]), 0);
+		assert_int_equal(
+			perms_intern(g->perms, &(struct perm){ .domid = i }, 1, &g->owned_by[i]),
+			0);
 	}
 	g->ledger = (struct ledger){ .find = ground_budget, .data = g, .death_of = g->death_of };
 	g->store.heap.perms = g->perms;
@@ -109,8 +110,9 @@ static inline struct ground *ground_new(void)
 	contender_init(&g->me, true);
 	txn_ages_init(&g->ages);
 	txn_set_init(&g->set);
-	g->g = (struct txn_ground){ .store = &g->store, .watches = &g->watches,
-				    .ledger = &g->ledger, .holds = &g->holds };
+	g->g = (struct txn_ground){
+		.store = &g->store, .watches = &g->watches, .ledger = &g->ledger, .holds = &g->holds
+	};
 	return g;
 }
 
@@ -138,7 +140,8 @@ static inline struct txn *ground_start(struct ground *g, uint16_t domid)
 	struct txn *t;
 
 	assert_int_equal(txn_new(&g->store, &g->set, &g->ages, &g->budget[domid], ++g->next_id, 0,
-				 g->ledger.deaths, &t), 0);
+				 g->ledger.deaths, &t),
+			 0);
 	return t;
 }
 
@@ -188,8 +191,9 @@ static inline int ground_create(struct ground *g, struct txn *t, const struct wo
 				!last ? TXN_CREATED | TXN_IMPLIED
 				      : TXN_CREATED | (w->verb == 'w' ? TXN_WROTE_VALUE : 0u));
 	}
-	return r ? r : tree_create(&g->store, t ? &t->tree : &g->store.live, w->path, w->len,
-				   pos->ancestor->perms, w->arg, strlen(w->arg));
+	return r ? r
+		 : tree_create(&g->store, t ? &t->tree : &g->store.live, w->path, w->len,
+			       pos->ancestor->perms, w->arg, strlen(w->arg));
 }
 
 static inline int ground_edit(struct ground *g, struct txn *t, const struct word *w,
@@ -204,15 +208,16 @@ static inline int ground_edit(struct ground *g, struct txn *t, const struct word
 		if (!pos->node)
 			return ground_create(g, t, w, pos);
 		r = ground_note(t, w->path, w->len, 0, TXN_WROTE_VALUE);
-		return r ? r : tree_set_value(&g->store, tree, w->path, w->len, w->arg,
-					      strlen(w->arg));
+		return r ? r
+			 : tree_set_value(&g->store, tree, w->path, w->len, w->arg, strlen(w->arg));
 	case 'm':
 		r = ground_note(t, w->path, w->len, TXN_SAW_EXISTENCE, 0);
 		return r || pos->node ? r : ground_create(g, t, w, pos);
 	case 'p':
 		r = ground_note(t, w->path, w->len, 0, TXN_WROTE_PERMS);
-		return r ? r : tree_set_perms(&g->store, tree, w->path, w->len,
-					      g->owned_by[atoi(w->arg)]);
+		return r ? r
+			 : tree_set_perms(&g->store, tree, w->path, w->len,
+					  g->owned_by[atoi(w->arg)]);
 	case 'x':
 		if (!pos->node)
 			return ground_note(t, w->path, w->len, TXN_SAW_EXISTENCE, 0);
@@ -233,9 +238,13 @@ static inline int ground_edit(struct ground *g, struct txn *t, const struct word
 /* Runs a script in t, or outside of any where it is NULL. The first error. */
 static inline int ground_run(struct ground *g, struct txn *t, const char *script)
 {
-	static const struct { char verb; unsigned int saw; } looks[] = {
-		{ 'r', TXN_SAW_VALUE }, { 'g', TXN_SAW_PERMS }, { 'e', TXN_SAW_EXISTENCE },
-		{ 'd', TXN_SAW_CHILDREN } };
+	static const struct {
+		char verb;
+		unsigned int saw;
+	} looks[] = { { 'r', TXN_SAW_VALUE },
+		      { 'g', TXN_SAW_PERMS },
+		      { 'e', TXN_SAW_EXISTENCE },
+		      { 'd', TXN_SAW_CHILDREN } };
 	struct store_pos pos;
 	struct word w;
 	int r = 0;
@@ -288,7 +297,7 @@ static inline const char *tree_text(const struct node *root, char *out)
 
 static inline void count_node(void *data, const struct node *n)
 {
-	uint64_t (*sum)[2] = data;
+	uint64_t(*sum)[2] = data;
 
 	sum[perms_owner(n->perms)][0]++;
 	sum[perms_owner(n->perms)][1] += node_charge(n);
@@ -320,7 +329,8 @@ static inline void ground_check(struct ground *g)
 static inline void ground_watch(struct ground *g, const char *path)
 {
 	assert_int_equal(watch_add(&g->watches, &g->watcher, path, strlen(path), "t", 1,
-				   WATCH_DEPTH_ANY, false, NULL), 0);
+				   WATCH_DEPTH_ANY, false, NULL),
+			 0);
 }
 
 #endif

@@ -124,10 +124,10 @@ static void it_says_who_waits_for_whom(void **state)
 		enum hold_access how;
 		bool waits;
 	} table[] = {
-		{ true, false, HOLD_WRITE, true },    { true, false, HOLD_COMMIT, true },
-		{ true, true, HOLD_WRITE, false },    { true, true, HOLD_COMMIT, true },
-		{ false, false, HOLD_WRITE, false },  { false, false, HOLD_COMMIT, true },
-		{ false, true, HOLD_WRITE, false },   { false, true, HOLD_COMMIT, false },
+		{ true, false, HOLD_WRITE, true },   { true, false, HOLD_COMMIT, true },
+		{ true, true, HOLD_WRITE, false },   { true, true, HOLD_COMMIT, true },
+		{ false, false, HOLD_WRITE, false }, { false, false, HOLD_COMMIT, true },
+		{ false, true, HOLD_WRITE, false },  { false, true, HOLD_COMMIT, false },
 	};
 
 	(void)state;
@@ -151,9 +151,9 @@ static void a_hold_is_on_the_path_its_children_and_removals_above(void **state)
 		const char *path;
 		bool removed, waits;
 	} table[] = {
-		{ "/a/b", false, true },   { "/a/b", true, true },   { "/a/b/c", false, true },
-		{ "/a/b/c/d", false, false }, { "/a", false, false }, { "/a", true, true },
-		{ "/", true, true },	   { "/a/bc", false, false }, { "/a/c", true, false },
+		{ "/a/b", false, true },      { "/a/b", true, true },	 { "/a/b/c", false, true },
+		{ "/a/b/c/d", false, false }, { "/a", false, false },	 { "/a", true, true },
+		{ "/", true, true },	      { "/a/bc", false, false }, { "/a/c", true, false },
 		{ "/a/b/c/d", true, false },
 	};
 

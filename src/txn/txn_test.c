@@ -67,8 +67,9 @@ static void churn(struct ground *g, uint64_t octets)
 		struct node *old = node_take(g->store.live.root);
 
 		value[0]++;
-		assert_int_equal(tree_set_value(&g->store, &g->store.live, "/a", 2, value,
-						sizeof(value)), 0);
+		assert_int_equal(
+			tree_set_value(&g->store, &g->store.live, "/a", 2, value, sizeof(value)),
+			0);
 		store_discard(&g->store, old, false);
 		store_reap(&g->store, 100);
 	}

@@ -95,8 +95,8 @@ static int del(struct rig *r, size_t ear, const char *path, const char *token)
 
 static void fire(struct rig *r, const char *path, bool removed)
 {
-	watch_fire(&r->ix, &(struct change){ .path = path, .len = strlen(path),
-					     .removed = removed });
+	watch_fire(&r->ix,
+		   &(struct change){ .path = path, .len = strlen(path), .removed = removed });
 }
 
 static void expect(struct rig *r, size_t ear, const char *want)
@@ -112,16 +112,16 @@ static void a_change_is_told_at_its_path_and_above(void **state)
 		uint32_t depth;
 		bool told;
 	} table[] = {
-		{ "/a", "/a", ANY, true },	   { "/a", "/a/b", ANY, true },
-		{ "/a", "/a/b/c", ANY, true },	   { "/a", "/", ANY, false },
-		{ "/a", "/ab", ANY, false },	   { "/a", "/b", ANY, false },
-		{ "/a/b", "/a", ANY, false },	   { "/", "/", ANY, true },
-		{ "/", "/a/b", ANY, true },	   { "/a", "/a", 0, true },
-		{ "/a", "/a/b", 0, false },	   { "/a", "/a/b", 1, true },
-		{ "/a", "/a/b/c", 1, false },	   { "/a", "/a/b/c", 2, true },
-		{ "/", "/a", 0, false },	   { "/", "/a", 1, true },
-		{ "/", "/a/b", 1, false },	   { "/a", "/a/b/c/d", ANY - 1, true },
-		{ "@a", "/a", ANY, false },	   { "/@a", "/@a", ANY, true },
+		{ "/a", "/a", ANY, true },     { "/a", "/a/b", ANY, true },
+		{ "/a", "/a/b/c", ANY, true }, { "/a", "/", ANY, false },
+		{ "/a", "/ab", ANY, false },   { "/a", "/b", ANY, false },
+		{ "/a/b", "/a", ANY, false },  { "/", "/", ANY, true },
+		{ "/", "/a/b", ANY, true },    { "/a", "/a", 0, true },
+		{ "/a", "/a/b", 0, false },    { "/a", "/a/b", 1, true },
+		{ "/a", "/a/b/c", 1, false },  { "/a", "/a/b/c", 2, true },
+		{ "/", "/a", 0, false },       { "/", "/a", 1, true },
+		{ "/", "/a/b", 1, false },     { "/a", "/a/b/c/d", ANY - 1, true },
+		{ "@a", "/a", ANY, false },    { "/@a", "/@a", ANY, true },
 	};
 
 	(void)state;
@@ -211,9 +211,15 @@ static void who_may_read_neither_node_nor_parent_is_not_told(void **state)
 		struct change c = {
 			.path = "/a/b",
 			.len = 4,
-			.old_node = k & 1 ? &open : k & 16 ? NULL : &shut,
-			.new_node = k & 2 ? &open : k & 16 ? NULL : &shut,
-			.old_parent = k & 4 ? yes : k & 16 ? NULL : no,
+			.old_node = k & 1    ? &open
+				    : k & 16 ? NULL
+					     : &shut,
+			.new_node = k & 2    ? &open
+				    : k & 16 ? NULL
+					     : &shut,
+			.old_parent = k & 4    ? yes
+				      : k & 16 ? NULL
+					       : no,
 			.new_parent = k & 8 ? yes : no,
 		};
 
@@ -246,8 +252,12 @@ static void below_a_removal_the_lists_of_what_was_there_count(void **state)
 	assert_int_equal(add(r, 1, "/a/b/c", "c", ANY), 0);
 	assert_int_equal(add(r, 1, "/a/b/c/d", "d", ANY), 0);
 	assert_int_equal(add(r, 1, "/a/b/x", "x", ANY), 0);
-	watch_fire(&r->ix, &(struct change){ .path = "/a", .len = 2, .old_node = a, .old_parent = no,
-					     .new_parent = no, .removed = true });
+	watch_fire(&r->ix, &(struct change){ .path = "/a",
+					     .len = 2,
+					     .old_node = a,
+					     .old_parent = no,
+					     .new_parent = no,
+					     .removed = true });
 	expect(r, 1, "/a/b/c:c /a/b/c/d:d ");
 	for (struct node *n = a, *kid; n; n = kid) {
 		kid = n->kids;
@@ -291,10 +301,12 @@ static void a_relative_watch_is_told_relative_paths(void **state)
 	struct rig *r = rig_new();
 
 	(void)state;
-	assert_int_equal(watch_add(&r->ix, &r->ear[0].w, path, sizeof(path) - 1, "t", 1, ANY, true,
-				   NULL), 0);
-	assert_int_equal(watch_add(&r->ix, &r->ear[0].w, below, sizeof(below) - 1, "u", 1, ANY,
-				   true, NULL), 0);
+	assert_int_equal(
+		watch_add(&r->ix, &r->ear[0].w, path, sizeof(path) - 1, "t", 1, ANY, true, NULL),
+		0);
+	assert_int_equal(
+		watch_add(&r->ix, &r->ear[0].w, below, sizeof(below) - 1, "u", 1, ANY, true, NULL),
+		0);
 	fire(r, path, true);
 	expect(r, 0, "a:t a/b:u ");
 	fire(r, below, false);
