@@ -178,10 +178,15 @@ static void take_conn(struct model *m, uint16_t domid)
 	struct domain *d = domain_find(&m->w->core->domains, domid);
 
 	const struct xenstore_domain_interface *r = fake_hv_page(&m->w->hv, domid);
+	struct mconn *c;
 
-	/* what the guest has not read yet of the former connection is none of the new one's */
-	if (d && d->conn && !model_conn(m, d->conn))
-		model_conn_new(m, d->conn)->skip = r->rsp_prod - r->rsp_cons;
+	if (!d || !d->conn || model_conn(m, d->conn))
+		return;
+	c = model_conn_new(m, d->conn);
+	/* what the guest has not read yet of the former connection is none of this one's */
+	c->skip = r->rsp_prod - r->rsp_cons;
+	c->unread = c->skip > XENSTORE_RING_SIZE;
+	c->restarting = r->connection == XENSTORE_RECONNECT;
 }
 
 int model_introduce(struct mcall *o)

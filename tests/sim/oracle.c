@@ -371,3 +371,18 @@ void oracle_spoilt(struct oracle *o, struct conn *c)
 	if (x)
 		x->unread = true;
 }
+
+uint32_t oracle_txn(const struct oracle *o, const struct conn *c, uint32_t any)
+{
+	struct mconn *x = o && c ? model_conn((struct model *)(uintptr_t)&o->m, c) : NULL;
+	uint32_t n = 0;
+	struct mtxn *t;
+
+	for (t = x ? x->txn : NULL; t; t = t->next)
+		n++;
+	if (!n)
+		return 0;
+	for (t = x->txn, any %= n; any; any--)
+		t = t->next;
+	return t->id;
+}

@@ -28,6 +28,8 @@ void oracle_read(struct oracle *o, struct conn *c, const void *data, size_t len)
 void oracle_restart(struct oracle *o, struct conn *c);
 /* The peer of a ring spoils what it would read. */
 void oracle_spoilt(struct oracle *o, struct conn *c);
+/* One of the open transactions of a connection, 0 where it has none; any: which. */
+uint32_t oracle_txn(const struct oracle *o, const struct conn *c, uint32_t any);
 /* Compares the whole tree, all access lists and all budgets. */
 void oracle_compare(struct oracle *o);
 

@@ -177,6 +177,8 @@ static bool socket_io(struct peer *p)
 	if (n && stream_left(&p->pipe) < PIPE_ROOM) {
 		if (n > PIPE_ROOM - stream_left(&p->pipe))
 			n = PIPE_ROOM - stream_left(&p->pipe);
+		if (p->burst && n > p->burst)
+			n = p->burst;
 		stream_add(&p->pipe, stream_head(&p->out), n);
 		stream_drop(&p->out, n);
 		moved = true;
@@ -266,7 +268,10 @@ static bool ring_io(struct peer *p)
 	if (!r)
 		return false;
 	if (stream_left(&p->out)) {
-		n = ring_put(r, stream_head(&p->out), stream_left(&p->out));
+		n = stream_left(&p->out);
+		if (p->burst && n > p->burst)
+			n = p->burst;
+		n = ring_put(r, stream_head(&p->out), n);
 		stream_drop(&p->out, n);
 		moved += n;
 	}

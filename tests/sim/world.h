@@ -47,6 +47,8 @@ struct peer {
 	bool want_read; /* what the daemon waits for on a socket */
 	bool want_write;
 	uint64_t unique;    /* of the ring's domain */
+	size_t burst;	    /* octets sent in one turn at most, 0: all */
+	bool lossy;	    /* requests of it may have been dropped */
 	size_t pipe_room;   /* octets that a socket holds unread towards the client */
 	struct stream out;  /* to be sent by the client */
 	struct stream pipe; /* a socket: sent, not yet taken by the daemon */
