@@ -290,6 +290,24 @@ static void the_reaper_does_no_more_at_a_time_than_it_is_told(void **state)
 	rig_fini(&r);
 }
 
+/* A snapshot that shares all it has with the live tree costs one step to let go of. */
+static void what_others_hold_is_not_walked(void **state)
+{
+	char path[32];
+	struct rig r;
+
+	(void)state;
+	rig_init(&r);
+	for (unsigned int i = 0; i < 100; i++) {
+		snprintf(path, sizeof(path), "/t/%u", i);
+		assert_int_equal(make(&r, path, 1, ""), 0);
+	}
+	store_discard(&r.s, node_take(r.s.live.root), false);
+	assert_false(store_reap(&r.s, 1));
+	assert_int_equal(r.s.heap.retained, 0);
+	rig_fini(&r);
+}
+
 /* Deeper than any recursion would stand in a small stack: 1500 levels, 64 KiB. */
 static void depth_is_no_matter(void **state)
 {
@@ -484,6 +502,7 @@ int main(void)
 		cmocka_unit_test(the_child_list_has_a_new_generation_when_it_changes_and_only_then),
 		cmocka_unit_test(a_removed_subtree_is_given_back_exactly_once),
 		cmocka_unit_test(the_reaper_does_no_more_at_a_time_than_it_is_told),
+		cmocka_unit_test(what_others_hold_is_not_walked),
 		cmocka_unit_test(depth_is_no_matter),
 		cmocka_unit_test(a_list_of_children_may_be_had_in_any_parts),
 		cmocka_unit_test(an_edit_without_memory_changes_neither_content_nor_charges),
