@@ -286,6 +286,24 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 	return connect_ring(t, d, page, port);
 }
 
+/*
+ * Whether the hypervisor says that a life has ended. That it cannot be asked now ends none: *ret
+ * is then as the domain was last seen.
+ */
+static bool is_over(struct domain_table *t, const struct domain *d, struct hv_dominfo *ret)
+{
+	int r = t->hv->ops->domain_info(t->hv, d->domid, ret);
+
+	if (r && r != -ENOENT) {
+		FAULT(r);
+		*ret = (struct hv_dominfo){ .domid = d->domid,
+					    .shutdown = d->shutdown,
+					    .unique = d->unique };
+		return false;
+	}
+	return r || ret->dying || ret->unique != d->unique;
+}
+
 int domain_introduce(struct domain_table *t, uint16_t domid, uint64_t gfn, uint32_t remote_port)
 {
 	struct hv_dominfo info;
@@ -319,8 +337,7 @@ int domain_release(struct domain_table *t, uint16_t domid)
 
 	if (!d || !d->introduced)
 		return ENOENT;
-	if (t->hv->ops->domain_info(t->hv, domid, &info) || info.dying ||
-	    info.unique != d->unique) {
+	if (is_over(t, d, &info)) {
 		domain_died(t, d);
 		return 0;
 	}
@@ -361,8 +378,7 @@ static void domain_look(struct domain_table *t, uint16_t domid)
 
 	if (!d || !domid || d->orphans)
 		return;
-	if (t->hv->ops->domain_info(t->hv, domid, &info) || info.dying ||
-	    info.unique != d->unique) {
+	if (is_over(t, d, &info)) {
 		domain_died(t, d);
 		return;
 	}
