@@ -153,6 +153,15 @@ static int parse_list(const struct mcall *o, struct mperms *ret)
 	return ret->n ? 0 : EINVAL;
 }
 
+static int know_domains(struct mcall *o, const struct mperms *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if ((!i || list->entry[i].domid < HV_DOMID_FIRST_RESERVED) &&
+		    model_dom_get(o->m, list->entry[i].domid) && !i)
+			return ENOENT;
+	return 0;
+}
+
 static int set_special(struct mcall *o, const struct mperms *list)
 {
 	struct mperms *special;
@@ -165,6 +174,8 @@ static int set_special(struct mcall *o, const struct mperms *list)
 		return EINVAL;
 	if (!o->c->privileged)
 		return EACCES;
+	if (know_domains(o, list))
+		return ENOENT;
 	mperms_set(special, list->entry, list->n);
 	return 0;
 }
@@ -186,10 +197,9 @@ static int set_list(struct mcall *o, const struct mperms *list)
 		return ENOSPC;
 	if (!o->c->privileged && list->entry[0].domid != n->perms.entry[0].domid)
 		return EPERM;
-	for (size_t i = 0; i < list->n; i++)
-		if ((!i || list->entry[i].domid < HV_DOMID_FIRST_RESERVED) &&
-		    model_dom_get(o->m, list->entry[i].domid) && !i)
-			return ENOENT;
+	r = know_domains(o, list);
+	if (r)
+		return r;
 	r = mcall_note(o, p.str, p.len, 0, TXN_WROTE_PERMS);
 	if (r)
 		return r;
@@ -278,10 +288,9 @@ int model_unwatch(struct mcall *o)
 	struct mwatch **at, *x;
 	struct path p;
 	uint32_t depth;
-	int r = parse_watch(o, false, &p, &depth);
 
-	if (r)
-		return r;
+	if (parse_watch(o, false, &p, &depth))
+		return ENOENT; /* what cannot be watched is not */
 	at = find_watch(o, &p);
 	x = *at;
 	if (!x)
