@@ -320,7 +320,7 @@ static const struct {
 	[XS_READ] = { do_read, 1, 1, 0 },
 	[XS_GET_PERMS] = { do_get_perms, 1, 1, 0 },
 	[XS_WATCH] = { model_watch, 2, 3, NOTX | MORE },
-	[XS_UNWATCH] = { model_unwatch, 2, 2, NOTX | MORE },
+	[XS_UNWATCH] = { model_unwatch, 2, 2, NOTX },
 	[XS_TRANSACTION_START] = { model_start, 0, 0, TAIL },
 	[XS_TRANSACTION_END] = { model_end, 1, 1, 0 },
 	[XS_INTRODUCE] = { model_introduce, 3, 3, PRIV | MORE },
