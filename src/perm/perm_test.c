@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Access lists: what they allow, how they are shared, and taking a domain out of all. */
+/*
+ * Access lists: what they allow, how they are shared, and taking a domain out of all.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -229,7 +231,8 @@ static void many_lists_are_found_whether_or_not_the_table_could_grow(void **stat
 			alloc_fail_end();
 		}
 		for (uint16_t i = 0; i < 5000; i++) {
-			assert_int_equal(perms_intern(t, &(struct perm){ .domid = i }, 1, &again), 0);
+			assert_int_equal(perms_intern(t, &(struct perm){ .domid = i }, 1, &again),
+					 0);
 			assert_ptr_equal(again, held[i]);
 			perms_release(t, again);
 		}
@@ -246,13 +249,20 @@ static void entries_are_a_letter_and_a_domid(void **state)
 		int domid; /* -1: EINVAL */
 		unsigned int bits;
 	} table[] = {
-		{ "n0", 0, 0 },	       { "r5", 5, PERM_READ },
-		{ "w65535", 65535, PERM_WRITE }, { "b32757", 32757, PERM_READ | PERM_WRITE },
-		{ "", -1, 0 },	       { "n", -1, 0 },
-		{ "x5", -1, 0 },       { "5", -1, 0 },
-		{ "n65536", -1, 0 },   { "n-1", -1, 0 },
-		{ "N5", -1, 0 },       { "rw5", -1, 0 },
-		{ "r 5", -1, 0 },      { "r5 ", -1, 0 },
+		{ "n0", 0, 0 },
+		{ "r5", 5, PERM_READ },
+		{ "w65535", 65535, PERM_WRITE },
+		{ "b32757", 32757, PERM_READ | PERM_WRITE },
+		{ "", -1, 0 },
+		{ "n", -1, 0 },
+		{ "x5", -1, 0 },
+		{ "5", -1, 0 },
+		{ "n65536", -1, 0 },
+		{ "n-1", -1, 0 },
+		{ "N5", -1, 0 },
+		{ "rw5", -1, 0 },
+		{ "r 5", -1, 0 },
+		{ "r5 ", -1, 0 },
 	};
 
 	(void)state;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Budgets: inclusive limits, soft ones that only speak, and refusals told once a minute. */
+/*
+ * Budgets: inclusive limits, soft ones that only speak, and refusals told once a minute.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +45,7 @@ static void a_limit_is_the_number_allowed(void **state)
 		uint64_t limit, used, more;
 		int want;
 	} table[] = {
-		{ 5, 10, 9, 1, 0 },   { 5, 10, 10, 1, ENOSPC }, { 5, 10, 0, 10, 0 },
+		{ 5, 10, 9, 1, 0 },	  { 5, 10, 10, 1, ENOSPC }, { 5, 10, 0, 10, 0 },
 		{ 5, 10, 0, 11, ENOSPC }, { 5, 0, 1000, 1000, 0 },  { 0, 10, 10, 5, 0 },
 		{ 5, 10, 20, 0, ENOSPC }, { 5, 10, 20, 1, ENOSPC },
 	};
@@ -92,8 +94,9 @@ static void a_soft_limit_speaks_each_time_it_is_passed(void **state)
 
 static void a_refusal_is_counted_always_and_told_once_a_minute_per_kind(void **state)
 {
-	const struct refusal r = { .op = "WRITE", .path = "/a/bXX", .path_len = 4, .limit = 10,
-				   .use = 11 };
+	const struct refusal r = {
+		.op = "WRITE", .path = "/a/bXX", .path_len = 4, .limit = 10, .use = 11
+	};
 	struct quota_policy p;
 	struct told told;
 	struct budget b, c;
@@ -133,9 +136,12 @@ static void a_refusal_of_any_length_is_told_and_may_go_untold(void **state)
 	memset(path, 'p', sizeof(path));
 	start(&p, &b, 65535, &told);
 	for (unsigned int k = 0; k < REFUSAL_COUNT; k++)
-		budget_refuse(&b, k, &(struct refusal){ .op = "DIRECTORY_PART", .path = path,
-							.path_len = sizeof(path),
-							.limit = UINT64_MAX, .use = UINT64_MAX });
+		budget_refuse(&b, k,
+			      &(struct refusal){ .op = "DIRECTORY_PART",
+						 .path = path,
+						 .path_len = sizeof(path),
+						 .limit = UINT64_MAX,
+						 .use = UINT64_MAX });
 	assert_int_equal(told.n, REFUSAL_COUNT);
 	assert_non_null(strstr(told.last, "would be 18446744073709551615"));
 	p.report = NULL;

@@ -98,7 +98,7 @@ static int drop(struct rig *r, const char *path)
 
 static void tally(void *data, const struct node *n)
 {
-	int64_t (*sum)[2] = data;
+	int64_t(*sum)[2] = data;
 
 	sum[perms_owner(n->perms)][0]++;
 	sum[perms_owner(n->perms)][1] += (int64_t)node_charge(n);
@@ -149,8 +149,8 @@ static void a_path_leads_to_a_node_or_says_what_is_missing(void **state)
 		assert_int_equal(pos.missing, table[i].missing);
 		assert_int_equal(pos.missing_octets, table[i].octets);
 		if (pos.ancestor)
-			assert_ptr_equal(pos.ancestor, store_find_node(r.s.live.root, path,
-								       pos.ancestor_len));
+			assert_ptr_equal(pos.ancestor,
+					 store_find_node(r.s.live.root, path, pos.ancestor_len));
 	}
 	rig_fini(&r);
 }
@@ -250,7 +250,8 @@ static void a_removed_subtree_is_given_back_exactly_once(void **state)
 		}
 		if (kind & 1)
 			snapshot = node_take(r.s.live.root);
-		assert_int_equal(drop(&r, "/t/3"), 0); /* before the rest: its charges still stand */
+		assert_int_equal(drop(&r, "/t/3"),
+				 0); /* before the rest: its charges still stand */
 		assert_int_equal(drop(&r, "/t"), 0);
 		if (kind == 3)
 			store_discard(&r.s, TAKE(snapshot), false);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Paths: which are well-formed, how relative ones are joined, and walking them. */
+/*
+ * Paths: which are well-formed, how relative ones are joined, and walking them.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,11 +20,25 @@ static void names_are_well_formed_or_not(void **state)
 		const char *name;
 		bool valid;
 	} table[] = {
-		{ "/", true },	  { "/a", true },     { "a", true },	{ "a/b", true },
-		{ "/a/b-c_d@e/0", true }, { "@releaseDomain", true }, { "@releaseDomain/5", true },
-		{ "", false },	  { "//", false },    { "/a/", false }, { "a/", false },
-		{ "/a//b", false }, { "//a", false }, { "/a b", false }, { "/a.b", false },
-		{ "/a\n", false }, { "/\xc3\xa9", false }, { "/a:b", false }, { "/a\\b", false },
+		{ "/", true },
+		{ "/a", true },
+		{ "a", true },
+		{ "a/b", true },
+		{ "/a/b-c_d@e/0", true },
+		{ "@releaseDomain", true },
+		{ "@releaseDomain/5", true },
+		{ "", false },
+		{ "//", false },
+		{ "/a/", false },
+		{ "a/", false },
+		{ "/a//b", false },
+		{ "//a", false },
+		{ "/a b", false },
+		{ "/a.b", false },
+		{ "/a\n", false },
+		{ "/\xc3\xa9", false },
+		{ "/a:b", false },
+		{ "/a\\b", false },
 	};
 
 	(void)state;
@@ -58,8 +74,7 @@ static void lengths_are_bounded_with_the_nul(void **state)
 	assert_int_equal(path_make(&p, "/local/domain/5", name, XENSTORE_REL_PATH_MAX), 0);
 	assert_int_equal(p.len, 16 + XENSTORE_REL_PATH_MAX);
 	assert_int_equal(p.str[p.len], '\0');
-	assert_int_equal(path_make(&p, "/local/domain/5", name, XENSTORE_REL_PATH_MAX + 1),
-			 EINVAL);
+	assert_int_equal(path_make(&p, "/local/domain/5", name, XENSTORE_REL_PATH_MAX + 1), EINVAL);
 	name[0] = '/';
 	assert_int_equal(path_make(&p, NULL, name, XENSTORE_ABS_PATH_MAX - 1), 0);
 	assert_int_equal(p.len, XENSTORE_ABS_PATH_MAX - 1);
@@ -123,9 +138,9 @@ static void below_is_by_component_not_by_octet(void **state)
 		const char *path, *base;
 		bool below;
 	} table[] = {
-		{ "/a", "/a", true },	{ "/a/b", "/a", true }, { "/ab", "/a", false },
-		{ "/a", "/a/b", false }, { "/x", "/", true },	{ "/", "/", true },
-		{ "/", "/a", false },	{ "/b/a", "/a", false },
+		{ "/a", "/a", true },	 { "/a/b", "/a", true },  { "/ab", "/a", false },
+		{ "/a", "/a/b", false }, { "/x", "/", true },	  { "/", "/", true },
+		{ "/", "/a", false },	 { "/b/a", "/a", false },
 	};
 
 	(void)state;
@@ -141,10 +156,10 @@ static void domids_are_plain_decimal(void **state)
 		const char *str;
 		int want; /* -1: EINVAL */
 	} table[] = {
-		{ "0", 0 },	  { "5", 5 },	{ "65535", 65535 }, { "00005", 5 },
-		{ "65536", -1 }, { "99999", -1 }, { "100000", -1 }, { "000005", -1 },
-		{ "", -1 },	  { "-1", -1 }, { "+1", -1 },	    { " 1", -1 },
-		{ "1 ", -1 },	  { "x3", -1 }, { "0x3", -1 },	    { "3x", -1 },
+		{ "0", 0 },	 { "5", 5 },	  { "65535", 65535 }, { "00005", 5 },
+		{ "65536", -1 }, { "99999", -1 }, { "100000", -1 },   { "000005", -1 },
+		{ "", -1 },	 { "-1", -1 },	  { "+1", -1 },	      { " 1", -1 },
+		{ "1 ", -1 },	 { "x3", -1 },	  { "0x3", -1 },      { "3x", -1 },
 	};
 
 	(void)state;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages: framed from any octets, never beyond them; names of types and errors. */
+/*
+ * Messages: framed from any octets, never beyond them; names of types and errors.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,8 +45,9 @@ static void a_message_is_whole_or_wanted_or_hopeless(void **state)
 
 static void a_length_over_4096_is_hopeless_as_soon_as_it_is_read(void **state)
 {
-	static const uint32_t lens[] = { 4097, 65535, 0x7fffffff, 0x80000000, 0xfffffff0,
-					 0xffffffff };
+	static const uint32_t lens[] = {
+		4097, 65535, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff
+	};
 	struct wire_msg m;
 	size_t size;
 
@@ -63,10 +66,10 @@ static void errors_are_named_as_the_protocol_does(void **state)
 		int err;
 		const char *name;
 	} table[] = {
-		{ EINVAL, "EINVAL" }, { EACCES, "EACCES" }, { EEXIST, "EEXIST" },
-		{ EISDIR, "EISDIR" }, { ENOENT, "ENOENT" }, { ENOMEM, "ENOMEM" },
-		{ ENOSPC, "ENOSPC" }, { EIO, "EIO" },	    { ENOTEMPTY, "ENOTEMPTY" },
-		{ ENOSYS, "ENOSYS" }, { EROFS, "EROFS" },   { EBUSY, "EBUSY" },
+		{ EINVAL, "EINVAL" }, { EACCES, "EACCES" },   { EEXIST, "EEXIST" },
+		{ EISDIR, "EISDIR" }, { ENOENT, "ENOENT" },   { ENOMEM, "ENOMEM" },
+		{ ENOSPC, "ENOSPC" }, { EIO, "EIO" },	      { ENOTEMPTY, "ENOTEMPTY" },
+		{ ENOSYS, "ENOSYS" }, { EROFS, "EROFS" },     { EBUSY, "EBUSY" },
 		{ EAGAIN, "EAGAIN" }, { EISCONN, "EISCONN" }, { E2BIG, "E2BIG" },
 		{ EPERM, "EPERM" },
 	};
