@@ -103,7 +103,7 @@ void store_settle(struct store *s)
 	struct reap_stack *st = &s->charged;
 
 	while (st->n)
-		if (!stack_reap(s, st, true, SIZE_MAX))
+		if (!stack_reap(s, st, true, SIZE_MAX) && st->n)
 			discard_now(s, st->item[--st->n], true);
 }
 
