@@ -359,9 +359,19 @@ static void send(const struct watch *x, const char *path, size_t len)
 
 static void place_fire(const struct watch_place *p, const struct change *c, uint32_t below)
 {
-	for (const struct watch *x = p->first; x; x = x->next)
-		if (below <= x->depth && change_is_seen(c, x->owner))
+	const struct watcher *asked = NULL;
+	bool seen = false;
+
+	for (const struct watch *x = p->first; x; x = x->next) {
+		if (below > x->depth)
+			continue;
+		/* one who hangs many watches at one place is asked for once */
+		if (x->owner != asked)
+			seen = change_is_seen(c, x->owner);
+		asked = x->owner;
+		if (seen)
 			send(x, c->path, c->len);
+	}
 }
 
 static size_t components(const char *path, size_t len)
