@@ -95,9 +95,8 @@ static int new_perms(const struct op_call *o, const struct node *up, struct perm
 	return perms_intern_owner(o->core->perms, up->perms, domid, ret);
 }
 
-/* In a transaction: the missing parents, each created by implication, and the node. */
-static int note_created(struct op_call *o, const struct path *p, const struct store_pos *pos,
-			unsigned int wrote)
+/* In a transaction: what is judged of the place, and the nodes to be made, not yet as written. */
+static int note_missing(struct op_call *o, const struct path *p, const struct store_pos *pos)
 {
 	struct path up; /* 3 KiB: filled only where there is a transaction */
 	const char *name;
@@ -111,12 +110,21 @@ static int note_created(struct op_call *o, const struct path *p, const struct st
 	r = op_note(o, &up, TXN_SAW_PERMS, 0);
 	memcpy(up.str, p->str, p->len);
 	while (!r && path_next(p->str, p->len, &at, &name, &name_len)) {
-		if (at == p->len)
-			return op_note(o, p, 0, wrote | TXN_CREATED);
 		up.len = at;
-		r = op_note(o, &up, TXN_SAW_EXISTENCE, TXN_CREATED | TXN_IMPLIED);
+		r = op_note(o, &up, at == p->len ? 0 : TXN_SAW_EXISTENCE, 0);
 	}
 	return r;
+}
+
+/* Made: the missing parents, each by implication, and the node. */
+static void created(struct op_call *o, const struct path *p, const struct store_pos *pos,
+		    unsigned int wrote)
+{
+	size_t name_len, at = pos->ancestor_len == 1 ? 0 : pos->ancestor_len;
+	const char *name;
+
+	while (o->txn && path_next(p->str, p->len, &at, &name, &name_len))
+		op_wrote(o, p->str, at, TXN_CREATED | (at == p->len ? wrote : TXN_IMPLIED));
 }
 
 /* Creates p, whose pos says where it is missing. wrote: TXN_WROTE_VALUE or nothing. */
@@ -137,12 +145,14 @@ static int create(struct op_call *o, const struct path *p, const struct store_po
 	r = op_room(o, p, perms_owner(perms), pos->missing,
 		    pos->missing * NODE_CHARGE + pos->missing_octets + value_len);
 	if (!r)
-		r = note_created(o, p, pos, wrote);
+		r = note_missing(o, p, pos);
 	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_create(s, t, p->str, p->len, perms, value, value_len);
 	op_edited(o, mark, r ? 0 : sizeof(struct node) * pos->missing + p->len + value_len);
 	perms_release(o->core->perms, perms);
+	if (!r)
+		created(o, p, pos, wrote);
 	if (r || o->txn || !watch_may_fire(&o->core->watches))
 		return r;
 	store_find(t->root, p->str, p->len, &now);
@@ -164,11 +174,13 @@ static int write_existing(struct op_call *o, const struct path *p, const struct 
 
 	r = op_room(o, p, perms_owner(pos->node->perms), 0, len > was ? len - was : 0);
 	if (!r)
-		r = op_note(o, p, 0, TXN_WROTE_VALUE);
+		r = op_note(o, p, 0, 0);
 	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_set_value(&o->core->store, t, p->str, p->len, value, len);
 	op_edited(o, mark, !r && len > was ? len - was : 0);
+	if (!r)
+		op_wrote(o, p->str, p->len, TXN_WROTE_VALUE);
 	if (r || o->txn || !watch_may_fire(&o->core->watches))
 		return r;
 	store_find(t->root, p->str, p->len, &now);
@@ -253,12 +265,14 @@ int op_rm(struct op_call *o)
 		return EINVAL;
 	if (!o->txn)
 		return domain_remove_tree(&core->store, &core->watches, p.str, p.len);
-	r = op_note(o, &p, 0, TXN_REMOVED);
+	r = op_note(o, &p, 0, 0);
 	mark = op_edit_mark(o);
 	if (!r)
 		r = tree_remove(&core->store, op_tree(o), p.str, p.len, &gone);
 	op_edited(o, mark, 0);
-	if (!r)
-		txn_removed(&core->store, o->txn, gone);
-	return r;
+	if (r)
+		return r;
+	op_wrote(o, p.str, p.len, TXN_REMOVED);
+	txn_removed(&core->store, o->txn, gone);
+	return 0;
 }

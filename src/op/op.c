@@ -157,6 +157,12 @@ int op_note(struct op_call *o, const struct path *p, unsigned int saw, unsigned 
 	return r;
 }
 
+void op_wrote(struct op_call *o, const char *path, size_t len, unsigned int wrote)
+{
+	if (o->txn)
+		txn_note(o->txn, path, len, 0, wrote); /* known: cannot fail */
+}
+
 static bool lets(const struct op_call *o, const struct node *n, unsigned int want)
 {
 	const struct watcher *w = &o->conn->watcher;

@@ -61,6 +61,8 @@ int op_room(struct op_call *o, const struct path *p, uint16_t owner, uint64_t no
 	    uint64_t octets);
 /* Notes a touch in the call's transaction, nothing outside one. ENOSPC, -ENOMEM. */
 int op_note(struct op_call *o, const struct path *p, unsigned int saw, unsigned int wrote);
+/* What was noted is written now: after the edit, so that one that failed is not committed. */
+void op_wrote(struct op_call *o, const char *path, size_t len, unsigned int wrote);
 /*
  * Around an edit of a transaction's tree: what it copied, and the octets that it added, are
  * charged to the transaction. mark: of op_edit_mark before the edit.

@@ -140,7 +140,7 @@ static int set_list(struct op_call *o, const struct path *p, const struct store_
 		if (r)
 			return r;
 	}
-	r = op_note(o, p, 0, TXN_WROTE_PERMS);
+	r = op_note(o, p, 0, 0);
 	if (!r)
 		r = perms_intern(o->core->perms, list, n, &perms);
 	if (r)
@@ -149,6 +149,8 @@ static int set_list(struct op_call *o, const struct path *p, const struct store_
 	mark = op_edit_mark(o);
 	r = tree_set_perms(&o->core->store, t, p->str, p->len, perms);
 	op_edited(o, mark, 0);
+	if (!r)
+		op_wrote(o, p->str, p->len, TXN_WROTE_PERMS);
 	if (!r && !o->txn && watch_may_fire(&o->core->watches)) {
 		struct store_pos now;
 		/* the node before is described by a copy of its head with the former list */
