@@ -257,6 +257,15 @@ int sim_chan_bind_virq(struct sim_chan *c, bool births, uint32_t *ret_port)
 	return 0;
 }
 
+/* A FIFO is kept open no longer than a port that uses it. */
+static void wake_close(struct wake_slot *slot, uint64_t unique)
+{
+	if (slot->unique != unique)
+		return;
+	close(slot->fd);
+	slot->unique = 0;
+}
+
 int sim_chan_unbind(struct sim_chan *c, uint32_t port)
 {
 	struct sim_table *t = c->s->table;
@@ -270,10 +279,12 @@ int sim_chan_unbind(struct sim_chan *c, uint32_t port)
 	if (own.kind == SIM_PORT_VIRQ) {
 		for (uint32_t i = 0; i < SIM_LISTENERS; i++, expect = port)
 			atomic_compare_exchange_strong(&t->listener[i].port, &expect, 0);
-	} else if (atomic_load(&t->dom[own.domid].unique) == own.unique) {
+	} else {
+		wake_close(&c->wake[port % WAKE_SLOTS], own.unique);
 		/* As on Xen, the guest's end may be bound again. */
-		atomic_compare_exchange_strong(&t->dom[own.domid].gport[own.gport], &expect,
-					       SIM_UNBOUND);
+		if (atomic_load(&t->dom[own.domid].unique) == own.unique)
+			atomic_compare_exchange_strong(&t->dom[own.domid].gport[own.gport], &expect,
+						       SIM_UNBOUND);
 	}
 	port_free(c, port);
 	return 0;
