@@ -129,7 +129,7 @@ def serves(d):
     with d.connect() as x:
         x.write("/tests/alive", "1")
         equal(x.read("/tests/alive"), b"1")
-        x.rm("/tests/alive")
+        x.rm("/tests")
 
 
 def clean(d):

@@ -60,6 +60,8 @@ def own(*args, directory=None, env=None):
                          env=env or environment(directory)) as p:
             until(lambda: answers(path) or p.poll() is not None, "a socket")
             assert p.poll() is None, "ended: " + p.stdout.read()
+            with client(path) as x:
+                x.read("/")     # it serves: its signals are its own by now
             yield p, path
             p.send_signal(signal.SIGTERM)
             equal(p.wait(lib.TIMEOUT), 0)
@@ -118,11 +120,13 @@ def socket_path_and_rundir_are_followed():
         env = environment(directory, XENSTORED_PATH=None, XENSTORED_RUNDIR=directory + "/run")
         with lib.started(command(directory, "-N"), env=env) as p:
             until(lambda: answers(directory + "/run/socket"), "a socket in the run directory")
+            client(directory + "/run/socket").read("/")
             p.terminate()
             equal(p.wait(lib.TIMEOUT), 0)
         env = environment(directory, XENSTORED_PATH=directory + "/elsewhere")
         with lib.started(command(directory, "-N"), env=env) as p:
             until(lambda: answers(directory + "/elsewhere"), "the socket elsewhere")
+            client(directory + "/elsewhere").read("/")
             p.send_signal(signal.SIGINT)
             equal(p.wait(lib.TIMEOUT), 0)
         status, text = ends(directory, "-N", env=environment(directory,
