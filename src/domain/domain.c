@@ -269,6 +269,7 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 	struct hv *hv = t->hv;
 	void *page;
 	uint32_t port;
+	int r;
 
 	if (hv->ops->ring_map(hv, d->domid, gfn, &page))
 		return EINVAL;
@@ -280,10 +281,13 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 		return EINVAL;
 	}
 	domain_disconnect(t, d);
+	r = connect_ring(t, d, page, port);
+	if (r)
+		return r;
 	d->introduced = true;
 	d->gfn = gfn;
 	d->remote_port = remote_port;
-	return connect_ring(t, d, page, port);
+	return 0;
 }
 
 /*
@@ -323,6 +327,8 @@ int domain_introduce(struct domain_table *t, uint16_t domid, uint64_t gfn, uint3
 	if (again && d->conn && !d->conn->failed && d->gfn == gfn && d->remote_port == remote_port)
 		return 0;
 	r = rebind(t, d, gfn, remote_port);
+	if (r && again && !d->introduced) /* let go of the former ring, and no new one */
+		watch_fire_special(t->watches, "@releaseDomain", domid, t->release_perms);
 	if (r)
 		return r;
 	if (!again)

@@ -92,7 +92,7 @@ static void drop_conn(struct model *m, uint16_t domid)
 /* All that it owns, each topmost node with what is below. */
 static void remove_owned(struct model *m, uint16_t domid)
 {
-	unsigned int group = m->group + 1;
+	unsigned int group = m->group;
 	size_t i = 0;
 
 	while (i < m->live.n) {
@@ -108,8 +108,8 @@ static void remove_owned(struct model *m, uint16_t domid)
 		memcpy(path, n->path, len);
 		mtree_copy(&before, &m->live);
 		mtree_remove_below(&m->live, path, len);
-		model_fire(m, &before, &m->live, path, len, true);
 		m->group = group; /* which subtree goes first is free */
+		model_fire(m, &before, &m->live, path, len, true);
 		mtree_fini(&before);
 	}
 	if (m->live.node[0]->perms.entry[0].domid == domid) {

@@ -23,13 +23,19 @@ static int64_t missing(const struct mtree *t, const struct path *p, size_t *ret_
 	return n;
 }
 
+/* What is missing is noted as seen first: it is made only if there is room for all of it. */
 static int note_created(struct mcall *o, const struct path *p, size_t up, unsigned int wrote)
 {
 	int r = mcall_note(o, p->str, up, TXN_SAW_PERMS, 0);
 
 	for (size_t at = up + 1; !r && at < p->len; at++)
 		if (p->str[at] == '/')
-			r = mcall_note(o, p->str, at, TXN_SAW_EXISTENCE, TXN_CREATED | TXN_IMPLIED);
+			r = mcall_note(o, p->str, at, TXN_SAW_EXISTENCE, 0);
+	if (!r)
+		r = mcall_note(o, p->str, p->len, 0, 0);
+	for (size_t at = up + 1; !r && at < p->len; at++)
+		if (p->str[at] == '/')
+			mcall_note(o, p->str, at, 0, TXN_CREATED | TXN_IMPLIED);
 	return r ? r : mcall_note(o, p->str, p->len, 0, wrote | TXN_CREATED);
 }
 

@@ -12,6 +12,8 @@
 #include "conn/ring.h"
 #include "model.h"
 
+#define DOMID_SELF 0x7ff0u
+
 struct mtree *mcall_tree(struct mcall *o)
 {
 	return o->txn ? &o->txn->tree : &o->m->live;
@@ -212,7 +214,9 @@ static int do_is_introduced(struct mcall *o)
 
 	if (path_parse_domid(o->arg[0], o->len[0], &domid))
 		return EINVAL;
-	return answer(o, domid < MODEL_DOMIDS && o->m->dom[domid].introduced ? "T" : "F", 2);
+	if (domid == DOMID_SELF || (domid < MODEL_DOMIDS && o->m->dom[domid].introduced))
+		return answer(o, "T", 2);
+	return answer(o, "F", 2);
 }
 
 static int do_resume(struct mcall *o)

@@ -73,6 +73,7 @@ static void before(struct oracle *o)
 		c->q_before = conn_queued(c->conn).octets;
 	o->drops = refusals(o, REFUSAL_EVENT_DROPPED);
 	o->refused = refusals(o, QUOTA_MEMORY);
+	o->touches = refusals(o, QUOTA_TRANSACTION_NODES);
 	o->failed = alloc_has_failed();
 }
 
@@ -176,11 +177,22 @@ static void expect_reply(struct oracle *o, struct mconn *c, const struct wire_ms
 	model_expect(&o->m, c, &hdr, text);
 }
 
+static bool is_fuzzy(const struct mconn *c, uint32_t tx_id)
+{
+	const struct mtxn *t;
+
+	for (t = c->txn; t && t->id != tx_id; t = t->next)
+		;
+	return t && t->fuzzy;
+}
+
 static void judge(struct oracle *o, struct mconn *c, const struct wire_msg *msg)
 {
 	static struct mreply reply;
 	bool fault = alloc_has_failed() && !o->failed;
-	bool short_of = refusals(o, QUOTA_MEMORY) != o->refused;
+	bool short_of =
+		refusals(o, QUOTA_MEMORY) != o->refused ||
+		(is_fuzzy(c, msg->hdr.tx_id) && refusals(o, QUOTA_TRANSACTION_NODES) != o->touches);
 	int actual = actual_reply(o, c), err;
 	uint64_t id = c->id;
 	unsigned int first = ++o->m.group;

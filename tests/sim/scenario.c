@@ -182,7 +182,6 @@ struct peer *world_guest(struct world *w, struct peer *toolstack, uint16_t domid
 
 	if (!w->hv.dom[domid].exists)
 		fake_hv_create(&w->hv, domid);
-	p->unique = w->hv.dom[domid].unique;
 	n = sprintf(payload, "/local/domain/%u", domid);
 	peer_send(toolstack, XS_MKDIR, 0, payload, (size_t)n + 1);
 	n = sprintf(payload, "/local/domain/%u%cn%u", domid, 0, domid);

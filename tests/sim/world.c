@@ -325,6 +325,38 @@ bool peer_take(struct peer *p, struct xsd_sockmsg *hdr, char *payload)
 
 /* --- time ------------------------------------------------------------------------------------ */
 
+static void rings_note(struct world *w)
+{
+	for (size_t i = 0; i < WORLD_PEERS; i++) {
+		struct peer *p = &w->peer[i];
+		struct xenstore_domain_interface *r;
+
+		if (!p->used || !p->is_ring)
+			continue;
+		r = peer_page(p);
+		p->conn_id = peer_conn(p) ? peer_conn(p)->id : 0;
+		p->busy = r && (stream_left(&p->out) || p->burst || r->req_prod != r->req_cons);
+	}
+}
+
+/*
+ * A guest whose ring was bound anew starts anew: what was under way may reach the new connection
+ * as nonsense, which is the guest's fault.
+ */
+static void rings_restart(struct world *w)
+{
+	for (size_t i = 0; i < WORLD_PEERS; i++) {
+		struct peer *p = &w->peer[i];
+
+		if (!p->used || !p->is_ring || !p->conn_id ||
+		    (peer_conn(p) && peer_conn(p)->id == p->conn_id))
+			continue;
+		w->violations += p->busy;
+		p->lossy = true;
+		stream_drop(&p->out, stream_left(&p->out));
+	}
+}
+
 bool world_turn(struct world *w)
 {
 	bool moved = false;
@@ -334,6 +366,7 @@ bool world_turn(struct world *w)
 		if (w->peer[i].used)
 			moved |= w->peer[i].is_ring ? ring_io(&w->peer[i]) : socket_io(&w->peer[i]);
 	moved |= fake_hv_is_pending(&w->hv);
+	rings_note(w);
 	oracle_before_events(w->oracle);
 	if (!w->hv.changed) /* deaths are told of in full */
 		alloc_resume();
@@ -346,6 +379,7 @@ bool world_turn(struct world *w)
 	alloc_resume();
 	moved |= core_round(w->core, w->now_ms);
 	alloc_pause();
+	rings_restart(w);
 	oracle_after_round(w->oracle);
 	for (size_t i = 0; i < WORLD_PEERS; i++) {
 		struct peer *p = &w->peer[i];

@@ -46,7 +46,6 @@ struct peer {
 	bool hung_up;	/* a socket whose client has closed */
 	bool want_read; /* what the daemon waits for on a socket */
 	bool want_write;
-	uint64_t unique;    /* of the ring's domain */
 	size_t burst;	    /* octets sent in one turn at most, 0: all */
 	bool lossy;	    /* requests of it may have been dropped */
 	size_t pipe_room;   /* octets that a socket holds unread towards the client */
@@ -57,7 +56,8 @@ struct peer {
 	size_t asked;	    /* requests sent whole */
 	size_t answered;    /* replies read */
 	uint32_t next_req_id;
-	uint32_t features; /* seen on the ring */
+	uint64_t conn_id; /* of the ring's connection when it was last looked at */
+	bool busy;	  /* something of a request was on its way then */
 };
 
 struct world_options {
