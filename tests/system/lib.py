@@ -153,6 +153,7 @@ def daemon(kind=None, **more):
             more["prefix"] = memcheck(need_valgrind(logs))
         d = peers.Daemon(kind or options.kind, **more)
         try:
+            assert not options.valgrind or "memcheck" in os.readlink("/proc/%d/exe" % d.pid)
             yield d
         finally:
             alive = d.process is not None and d.process.poll() is None
