@@ -75,6 +75,7 @@ static void before(struct oracle *o)
 	o->refused = refusals(o, QUOTA_MEMORY);
 	o->touches = refusals(o, QUOTA_TRANSACTION_NODES);
 	o->failed = alloc_has_failed();
+	o->deaths = o->m.deaths;
 }
 
 static bool is_deaf(const struct mconn *c)
@@ -88,6 +89,8 @@ static void after(struct oracle *o)
 	uint64_t drops = n > o->drops ? n - o->drops : 0;
 	bool fault = alloc_has_failed() && !o->failed;
 
+	/* who once had no memory to note where a domain's nodes are may not find the topmost first */
+	fault |= o->faults && o->m.deaths != o->deaths;
 	for (struct mconn *c = o->m.conns; c; c = c->next) {
 		if (is_deaf(c))
 			oracle_msgs_clear(c);

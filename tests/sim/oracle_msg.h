@@ -13,6 +13,7 @@ struct oracle {
 	uint64_t drops; /* refusals told before */
 	uint64_t refused;
 	uint64_t touches;
+	uint64_t deaths; /* of the model, before */
 	bool failed; /* an allocation had failed before */
 	bool faults; /* one ever did */
 	bool looks;  /* domains changed: the daemon looks at them */

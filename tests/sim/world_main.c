@@ -11,7 +11,7 @@
 
 #include "gen.h"
 
-#define STEPS_DEFAULT 400u
+#define STEPS_DEFAULT 1500u
 #define SEEDS_PER_LINE 50u
 
 struct options {
