@@ -120,6 +120,15 @@ def rss_kb(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
 
 
+def not_grown(pid, before_kb, most_kb):
+    """That it holds no more memory than before, nearly. Sanitizers keep what is freed."""
+    with open("/proc/%d/maps" % pid) as f:
+        if options.valgrind or "libasan" in f.read():
+            return
+    now_kb = rss_kb(pid)
+    assert now_kb - before_kb < most_kb, "grown from %d to %d KB" % (before_kb, now_kb)
+
+
 def open_fds(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 

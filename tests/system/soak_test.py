@@ -154,8 +154,7 @@ def guests_toolstack_and_clients_at_once(d):
     fds, rss = lib.open_fds(d.pid), lib.rss_kb(d.pid)
     assert everything(d, SECONDS) > 50
     until(lambda: lib.open_fds(d.pid) <= fds + 1, "closed descriptors: %d before" % fds)
-    grown = lib.rss_kb(d.pid) - rss
-    assert grown < 1024 or lib.options.valgrind, "grown by %d KB from %d" % (grown, rss)
+    lib.not_grown(d.pid, rss, 1024)
     lib.clean(d)
     with d.connect() as x:
         equal(sorted(x.ls("/local/domain")), before)
@@ -170,8 +169,7 @@ def a_thousand_domains_leave_nothing(d):
     for n in range(700):
         turn(r, n)
     assert lib.open_fds(d.pid) <= fds, "%d descriptors, %d before" % (lib.open_fds(d.pid), fds)
-    grown = lib.rss_kb(d.pid) - rss
-    assert grown < 512, "grown by %d KB from %d" % (grown, rss)
+    lib.not_grown(d.pid, rss, 512)
     x.close()
     lib.clean(d)
 
@@ -191,8 +189,7 @@ def a_large_tree_is_given_back(d):
         rss = lib.rss_kb(d.pid)
         for _ in range(4):
             fill()
-        grown = lib.rss_kb(d.pid) - rss
-        assert grown < 1024, "grown by %d KB from %d" % (grown, rss)
+        lib.not_grown(d.pid, rss, 1024)
 
 
 if __name__ == "__main__":
