@@ -40,7 +40,7 @@ static void low_quotas(struct gen *g)
 	hard[QUOTA_NODE_PERMISSIONS] = 2 + below(g, 4);
 	hard[QUOTA_OUTSTANDING] = 2 + below(g, 20);
 	if (!below(g, 3))
-		hard[QUOTA_MEMORY] = 4000 + below(g, 40000);
+		hard[QUOTA_MEMORY] = 1500 + below(g, 6000);
 }
 
 struct world *gen_world(struct gen *g, uint64_t seed, bool verbose)

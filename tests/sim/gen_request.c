@@ -184,7 +184,7 @@ static void add_quota(struct gen *g, struct out *o, bool set)
 	if (!set)
 		return;
 	if (!strcmp(name, "memory"))
-		add_number(o, 3000 + below(g, 60000));
+		add_number(o, 1000 + below(g, 20000));
 	else if (!strcmp(name, "path-max"))
 		add_number(o, 20 + below(g, 2000));
 	else if (!strcmp(name, "node-size"))

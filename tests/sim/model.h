@@ -85,6 +85,7 @@ struct mconn {
 	uint32_t last_tx;
 	uint64_t waits_since; /* 0: does not */
 	size_t q_before;      /* octets queued before what happens now */
+	uint64_t drops;	      /* events its budget had dropped before */
 	uint64_t end;	      /* octets queued in all */
 	uint64_t read;	      /* octets read by the peer */
 	uint64_t skip;	      /* octets of the connection before it, still unread on the ring */

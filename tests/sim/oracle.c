@@ -59,7 +59,7 @@ void oracle_conn_new(struct oracle *o, struct conn *c)
 
 static uint64_t refusals(const struct oracle *o, unsigned int kind)
 {
-	uint64_t n = o->gone_refusals;
+	uint64_t n = 0;
 	struct domain *d;
 
 	list_for_each(d, &o->w->core->domains.all, all)
@@ -69,9 +69,10 @@ static uint64_t refusals(const struct oracle *o, unsigned int kind)
 
 static void before(struct oracle *o)
 {
-	for (struct mconn *c = o->m.conns; c; c = c->next)
+	for (struct mconn *c = o->m.conns; c; c = c->next) {
 		c->q_before = conn_queued(c->conn).octets;
-	o->drops = refusals(o, REFUSAL_EVENT_DROPPED);
+		c->drops = c->conn->watcher.budget->refused[REFUSAL_EVENT_DROPPED];
+	}
 	o->refused = refusals(o, QUOTA_MEMORY);
 	o->touches = refusals(o, QUOTA_TRANSACTION_NODES);
 	o->failed = alloc_has_failed();
@@ -85,17 +86,16 @@ static bool is_deaf(const struct mconn *c)
 
 static void after(struct oracle *o)
 {
-	uint64_t n = refusals(o, REFUSAL_EVENT_DROPPED);
-	uint64_t drops = n > o->drops ? n - o->drops : 0;
 	bool fault = alloc_has_failed() && !o->failed;
 
-	/* who once had no memory to note where a domain's nodes are may not find the topmost first */
+	/* who once had no memory to note where a domain's nodes are may not find the topmost first
+	 */
 	fault |= o->faults && o->m.deaths != o->deaths;
 	for (struct mconn *c = o->m.conns; c; c = c->next) {
 		if (is_deaf(c))
 			oracle_msgs_clear(c);
 		else
-			oracle_match(o, c, &drops, fault);
+			oracle_match(o, c, fault);
 	}
 }
 

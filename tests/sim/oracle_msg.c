@@ -136,13 +136,13 @@ static void append(struct oracle *o, struct mconn *c, const struct xsd_sockmsg *
 	c->end += msg_size(m);
 }
 
-static void wanted_left(struct oracle *o, struct mconn *c, uint64_t *drops, bool fault)
+static void wanted_left(struct oracle *o, struct mconn *c, uint64_t drops, bool fault)
 {
 	for (size_t i = 0; i < c->n_want; i++) {
 		const struct mmsg *m = &c->want[i];
 
-		if (m->hdr.type == XS_WATCH_EVENT && (fault || *drops)) {
-			*drops -= *drops > 0;
+		if (m->hdr.type == XS_WATCH_EVENT && (fault || drops)) {
+			drops -= drops > 0;
 		} else {
 			world_fail(o->w, "connection %lu of domain %u was not sent: %s",
 				   (unsigned long)c->id, c->domid, describe(&m->hdr, m->payload));
@@ -152,11 +152,12 @@ static void wanted_left(struct oracle *o, struct mconn *c, uint64_t *drops, bool
 	c->n_want = 0;
 }
 
-void oracle_match(struct oracle *o, struct mconn *c, uint64_t *drops, bool fault)
+void oracle_match(struct oracle *o, struct mconn *c, bool fault)
 {
 	size_t size = conn_queued(c->conn).octets, at = c->q_before;
 	struct xsd_sockmsg hdr;
-	bool lenient = fault || *drops;
+	uint64_t drops = c->conn->watcher.budget->refused[REFUSAL_EVENT_DROPPED] - c->drops;
+	bool lenient = fault || drops;
 
 	if (size > at)
 		oracle_peek(o, c->conn, size);

@@ -9,14 +9,12 @@ struct oracle {
 	struct world *w; /* borrowed */
 	struct model m;
 	uint64_t requests;
-	uint64_t gone_refusals;
-	uint64_t drops; /* refusals told before */
 	uint64_t refused;
 	uint64_t touches;
 	uint64_t deaths; /* of the model, before */
-	bool failed; /* an allocation had failed before */
-	bool faults; /* one ever did */
-	bool looks;  /* domains changed: the daemon looks at them */
+	bool failed;	 /* an allocation had failed before */
+	bool faults;	 /* one ever did */
+	bool looks;	 /* domains changed: the daemon looks at them */
 	bool changed[FAKE_DOMIDS];
 	bool own_check; /* of the reply expected now */
 	unsigned int reply_group;
@@ -27,7 +25,7 @@ struct oracle {
 /* All that is queued for c, size octets, into peek. */
 void oracle_peek(struct oracle *o, struct conn *c, size_t size);
 /* What was queued for c since before against what is expected. */
-void oracle_match(struct oracle *o, struct mconn *c, uint64_t *drops, bool fault);
+void oracle_match(struct oracle *o, struct mconn *c, bool fault);
 /* WATCH: the initial event, behind the reply. */
 void oracle_first_event(struct oracle *o, struct mconn *c, const struct wire_msg *msg);
 /* Messages have vanished from the queue: only events that are old enough may. */
