@@ -251,6 +251,27 @@ static void say(const struct oracle *o, const struct conn *c, const struct wire_
 	       text, done ? "" : " (waits)");
 }
 
+/* What the daemon has taken is what its peer sent, octet by octet. */
+static void compare_request(struct oracle *o, const struct mconn *c, const struct wire_msg *msg)
+{
+	struct peer *p = c->peer;
+	size_t len = sizeof(msg->hdr) + msg->hdr.len;
+
+	for (size_t i = 0; c->is_ring && i < WORLD_PEERS; i++)
+		if (o->w->peer[i].used && o->w->peer[i].is_ring && o->w->peer[i].domid == c->domid)
+			p = &o->w->peer[i];
+	if (!p || p->raw || p->lossy)
+		return;
+	if (stream_left(&p->asks) < len || memcmp(stream_head(&p->asks), &msg->hdr, 16) ||
+	    memcmp(stream_head(&p->asks) + sizeof(msg->hdr), msg->payload, msg->hdr.len)) {
+		world_fail(o->w, "connection %lu: a request is not what was sent",
+			   (unsigned long)c->id);
+		p->raw = true;
+		return;
+	}
+	stream_drop(&p->asks, len);
+}
+
 static bool hook(void *data, struct conn *c, const struct wire_msg *msg)
 {
 	struct oracle *o = data;
@@ -268,6 +289,7 @@ static bool hook(void *data, struct conn *c, const struct wire_msg *msg)
 	say(o, c, msg, done);
 	if (done) {
 		x->waits_since = 0;
+		compare_request(o, x, msg);
 		judge(o, x, msg);
 	} else {
 		note_wait(o, x);

@@ -139,6 +139,7 @@ static struct peer *peer_new(struct world *w)
 void peer_forget(struct peer *p)
 {
 	assert(!p->conn);
+	stream_fini(&p->asks);
 	stream_fini(&p->out);
 	stream_fini(&p->pipe);
 	stream_fini(&p->back);
@@ -286,6 +287,7 @@ static bool ring_io(struct peer *p)
 
 void peer_send_raw(struct peer *p, const void *data, size_t len)
 {
+	p->raw = true;
 	stream_add(&p->out, data, len);
 }
 
@@ -297,6 +299,10 @@ uint32_t peer_send(struct peer *p, uint32_t type, uint32_t tx_id, const void *pa
 
 	stream_add(&p->out, &hdr, sizeof(hdr));
 	stream_add(&p->out, payload, len);
+	if (!p->raw && !p->lossy) {
+		stream_add(&p->asks, &hdr, sizeof(hdr));
+		stream_add(&p->asks, payload, len);
+	}
 	p->asked++;
 	return hdr.req_id;
 }

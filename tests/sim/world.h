@@ -49,6 +49,8 @@ struct peer {
 	size_t burst;	    /* octets sent in one turn at most, 0: all */
 	bool lossy;	    /* requests of it may have been dropped */
 	size_t pipe_room;   /* octets that a socket holds unread towards the client */
+	struct stream asks; /* whole requests, until the daemon takes them */
+	bool raw;	    /* other octets than requests were sent, too */
 	struct stream out;  /* to be sent by the client */
 	struct stream pipe; /* a socket: sent, not yet taken by the daemon */
 	struct stream back; /* a socket: sent by the daemon, not yet read by the client */
