@@ -175,24 +175,21 @@ static int set_perms(struct op_call *o, const struct perm *list, size_t n)
 	int r;
 
 	r = op_path(o, &p);
+	if (r)
+		return r;
+	if (!op_is_privileged(o) && budget_check_value(b, QUOTA_NODE_PERMISSIONS, n))
+		return op_refuse(o, b, QUOTA_NODE_PERMISSIONS, &p, n);
+	/* the list is judged before the node, as in C */
+	r = know_domains(o, list, n);
 	if (!r)
 		r = op_may_change(o, &p, false);
 	if (!r)
 		r = op_find(o, &p, PERM_WRITE | PERM_OWNER, TXN_SAW_EXISTENCE, &pos);
 	if (r)
 		return r;
-	if (!op_is_privileged(o)) {
-		if (budget_check_value(b, QUOTA_NODE_PERMISSIONS, n))
-			return op_refuse(o, b, QUOTA_NODE_PERMISSIONS, &p, n);
-		if (list[0].domid != perms_owner(pos.node->perms))
-			return EPERM;
-	}
-	r = know_domains(o, list, n);
-	if (r)
-		return r;
-	/* what a former domain of such an id left behind may have gone just now */
-	store_find(op_tree(o)->root, p.str, p.len, &pos);
-	return pos.node ? set_list(o, &p, &pos, list, n) : ENOENT;
+	if (!op_is_privileged(o) && list[0].domid != perms_owner(pos.node->perms))
+		return EPERM;
+	return set_list(o, &p, &pos, list, n);
 }
 
 int op_set_perms(struct op_call *o)

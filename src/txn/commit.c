@@ -338,7 +338,8 @@ static void publish_one(struct commit *c, struct store_finger *then, struct stor
 	if (!ch.old_node && !ch.new_node)
 		return;
 	ch.removed = a->wrote & TXN_REMOVED && ch.old_node;
-	if (a->wrote & TXN_IMPLIED && !ch.removed)
+	/* made on the way to another node; one that was removed before is told of, as in C */
+	if (a->wrote & TXN_IMPLIED && !(a->wrote & TXN_REMOVED))
 		return;
 	ch.old_parent = old_parent ? old_parent->perms : NULL;
 	ch.new_parent = new_parent ? new_parent->perms : NULL;

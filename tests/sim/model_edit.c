@@ -194,18 +194,18 @@ static int set_list(struct mcall *o, const struct mperms *list)
 	struct path p;
 	int r = mcall_path(o, &p);
 
+	if (r)
+		return r;
+	if (!o->c->privileged && !model_is_exempt(o->m, o->c->domid) && limit && list->n > limit)
+		return ENOSPC;
+	r = know_domains(o, list);
 	if (!r)
 		r = mcall_find(o, &p, PERM_WRITE | PERM_OWNER, TXN_SAW_EXISTENCE);
 	if (r)
 		return r;
 	n = mtree_find(t, p.str, p.len);
-	if (!o->c->privileged && !model_is_exempt(o->m, o->c->domid) && limit && list->n > limit)
-		return ENOSPC;
 	if (!o->c->privileged && list->entry[0].domid != n->perms.entry[0].domid)
 		return EPERM;
-	r = know_domains(o, list);
-	if (r)
-		return r;
 	r = mcall_note(o, p.str, p.len, 0, TXN_WROTE_PERMS);
 	if (r)
 		return r;

@@ -203,7 +203,8 @@ static void publish(struct mcall *o, const struct mtxn *t, const struct mtree *b
 		bool is = mtree_find(&m->live, a->path, a->len);
 		bool removed = a->wrote & TXN_REMOVED && was;
 
-		if (!a->wrote || (!was && !is) || (a->wrote & TXN_IMPLIED && !removed))
+		if (!a->wrote || (!was && !is) ||
+		    (a->wrote & TXN_IMPLIED && !(a->wrote & TXN_REMOVED)))
 			continue;
 		model_fire(m, before, &m->live, a->path, a->len, removed);
 	}
