@@ -283,6 +283,8 @@ static bool hook(void *data, struct conn *c, const struct wire_msg *msg)
 	assert(x);
 	before(o);
 	o->requests++;
+	oracle_note(o, &c->id, sizeof(c->id));
+	oracle_note(o, msg->payload, msg->hdr.len);
 	alloc_resume();
 	done = op_handle(o->w->core, c, msg);
 	alloc_pause();
@@ -422,4 +424,9 @@ uint32_t oracle_txn(const struct oracle *o, const struct conn *c, uint32_t any)
 	for (t = x->txn, any %= n; any; any--)
 		t = t->next;
 	return t->id;
+}
+
+uint64_t oracle_digest(const struct oracle *o)
+{
+	return o->digest;
 }

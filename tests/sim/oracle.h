@@ -30,6 +30,8 @@ void oracle_restart(struct oracle *o, struct conn *c);
 void oracle_spoilt(struct oracle *o, struct conn *c);
 /* One of the open transactions of a connection, 0 where it has none; any: which. */
 uint32_t oracle_txn(const struct oracle *o, const struct conn *c, uint32_t any);
+/* A number made of all requests taken and messages queued so far. */
+uint64_t oracle_digest(const struct oracle *o);
 /* Compares the whole tree, all access lists and all budgets. */
 void oracle_compare(struct oracle *o);
 

@@ -38,6 +38,14 @@ void oracle_peek(struct oracle *o, struct conn *c, size_t size)
 	assert(n == size);
 }
 
+void oracle_note(struct oracle *o, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		o->digest = (o->digest ^ p[i]) * 0x100000001b3u;
+}
+
 static const char *describe(const struct xsd_sockmsg *hdr, const char *payload)
 {
 	static char text[2][200];
@@ -134,6 +142,8 @@ static void append(struct oracle *o, struct mconn *c, const struct xsd_sockmsg *
 	assert(m->payload);
 	memcpy(m->payload, data, hdr->len);
 	c->end += msg_size(m);
+	oracle_note(o, hdr, sizeof(*hdr));
+	oracle_note(o, data, hdr->len);
 }
 
 static void wanted_left(struct oracle *o, struct mconn *c, uint64_t drops, bool fault)

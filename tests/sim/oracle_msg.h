@@ -9,6 +9,7 @@ struct oracle {
 	struct world *w; /* borrowed */
 	struct model m;
 	uint64_t requests;
+	uint64_t digest; /* of everything taken and queued */
 	uint64_t refused;
 	uint64_t touches;
 	uint64_t deaths; /* of the model, before */
@@ -22,6 +23,7 @@ struct oracle {
 	uint8_t peek[CONN_OUTPUT_MAX + 65536];
 };
 
+void oracle_note(struct oracle *o, const void *data, size_t len);
 /* All that is queued for c, size octets, into peek. */
 void oracle_peek(struct oracle *o, struct conn *c, size_t size);
 /* What was queued for c since before against what is expected. */

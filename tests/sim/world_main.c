@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gen.h"
+#include "oracle.h"
 
 #define STEPS_DEFAULT 1500u
 #define SEEDS_PER_LINE 50u
@@ -20,7 +21,7 @@ struct options {
 	uint32_t steps;
 	bool verbose;
 	bool soak;
-	bool single;
+	bool twice; /* each seed: the same run both times */
 };
 
 static volatile sig_atomic_t told;
@@ -32,12 +33,13 @@ static void stop(int sig)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: world --seed N | --seeds A..B | --soak  [--steps M] [--verbose]\n");
+	fprintf(stderr, "usage: world --seed N | --seeds A..B | --soak  [--steps M] [--twice]\n"
+			"             [--verbose]\n");
 	return 2;
 }
 
 /* 0, or the step at which it failed first, from 1. */
-static uint32_t run_seed(const struct options *opt, uint64_t seed)
+static uint32_t run_seed(const struct options *opt, uint64_t seed, uint64_t *digest)
 {
 	struct gen g;
 	struct world *w = gen_world(&g, seed, opt->verbose);
@@ -52,13 +54,19 @@ static uint32_t run_seed(const struct options *opt, uint64_t seed)
 	}
 	if (!at)
 		gen_end(&g);
+	*digest = oracle_digest(w->oracle);
 	return world_free(w) && !at ? opt->steps : at;
 }
 
 static bool try_seed(const struct options *opt, uint64_t seed, const char *argv0)
 {
-	uint32_t step = run_seed(opt, seed);
+	uint64_t digest, again;
+	uint32_t step = run_seed(opt, seed, &digest);
 
+	if (!step && opt->twice && (run_seed(opt, seed, &again) || again != digest)) {
+		printf("# the same seed went another way\n");
+		step = opt->steps;
+	}
 	if (!step)
 		return true;
 	printf("# seed %" PRIu64 " failed at step %" PRIu32 "; replay:\n", seed, step);
@@ -115,6 +123,8 @@ static int parse(int argc, char **argv, struct options *opt)
 
 		if (!strcmp(argv[i], "--verbose")) {
 			opt->verbose = true;
+		} else if (!strcmp(argv[i], "--twice")) {
+			opt->twice = true;
 		} else if (!strcmp(argv[i], "--soak")) {
 			opt->soak = true;
 		} else if (!strcmp(argv[i], "--steps")) {
