@@ -225,8 +225,13 @@ uint64_t op_edit_mark(const struct op_call *o)
 
 void op_edited(struct op_call *o, uint64_t mark, uint64_t octets)
 {
-	if (o->txn)
-		txn_charge(o->txn, o->core->store.heap.retained - mark + octets);
+	uint64_t *retained = &o->core->store.heap.retained;
+
+	if (!o->txn)
+		return;
+	/* its own copies are its own charge: they age nobody else's snapshot */
+	txn_charge(o->txn, *retained - mark + octets);
+	*retained = mark;
 }
 
 /* What b would come to: > 0 more than now. Removed nodes are given back only as far as known. */

@@ -263,6 +263,28 @@ static void a_reset_of_watches_ends_transactions_even_the_one_it_is_in(void **st
 	world_free(w);
 }
 
+/* Or one guest's busy transactions would make another's long one let go of its snapshot. */
+static void what_a_transaction_copies_for_itself_is_its_own_charge_alone(void **state)
+{
+	struct world *w = world_new();
+	uint64_t retained, used;
+	struct budget *b;
+
+	(void)state;
+	world_guest(w, 5);
+	b = &domain_find(&w->core->domains, 5)->budget;
+	ask(w, 5, XS_WRITE, "a|value");
+	assert_string_equal(ask(w, 5, XS_TRANSACTION_START, "|"), "1|");
+	retained = w->core->store.heap.retained;
+	used = b->used[QUOTA_MEMORY];
+	assert_string_equal(ask_in(w, 5, 1, XS_WRITE, "a|other"), "OK|");
+	assert_string_equal(ask_in(w, 5, 1, XS_RM, "a|"), "OK|");
+	assert_int_equal(w->core->store.heap.retained, retained);
+	assert_in_range(b->used[QUOTA_MEMORY] - used, 5 * sizeof(struct node), 2000);
+	assert_string_equal(ask_in(w, 5, 1, XS_TRANSACTION_END, "F|"), "OK|");
+	world_free(w);
+}
+
 static void a_closed_socket_takes_its_transactions_and_watches_along(void **state)
 {
 	struct world *w = world_new();
@@ -312,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_request_over_a_quota_is_refused_whole_and_told_of_by_name),
 		cmocka_unit_test(a_failing_allocation_is_answered_and_changes_nothing),
 		cmocka_unit_test(a_reset_of_watches_ends_transactions_even_the_one_it_is_in),
+		cmocka_unit_test(what_a_transaction_copies_for_itself_is_its_own_charge_alone),
 		cmocka_unit_test(a_closed_socket_takes_its_transactions_and_watches_along),
 		cmocka_unit_test(a_domain_that_dies_in_the_midst_of_its_requests_leaves_nothing),
 	};

@@ -34,7 +34,7 @@ struct node {
 /* What nodes need besides malloc. */
 struct node_heap {
 	struct perm_table *perms; /* borrowed */
-	uint64_t retained;	  /* octets that edits left to snapshots so far; only grows */
+	uint64_t retained;	  /* octets that edits left to snapshots so far */
 };
 
 /* Fixed octets that a node is charged with, besides name and value. */
