@@ -80,7 +80,7 @@ static void step(struct fuzz_daemon *d, struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { .at = data, .left = size };
-	struct fuzz_daemon d = { .w = fuzz_world() };
+	struct fuzz_daemon d = { .w = fuzz_world(true) };
 
 	for (unsigned int i = 0; i < SOCKETS; i++)
 		d.socket[i] = world_socket(d.w);

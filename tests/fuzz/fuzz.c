@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "oracle.h"
 
 static const char *const words[] = {
 	"/",
@@ -56,15 +57,16 @@ static void silence(void *data, enum log_level level, const char *line)
 	(void)line;
 }
 
-struct world *fuzz_world(void)
+struct world *fuzz_world(bool oracle)
 {
-	static const struct world_options opt = { .priv_domid = PERM_NO_DOMID, .no_oracle = true };
+	const struct world_options opt = { .priv_domid = PERM_NO_DOMID, .no_oracle = !oracle };
 	struct world *w;
 
 	log_set_sink(silence, NULL);
 	w = world_new(&opt);
 	if (!w)
 		abort();
+	w->violations = 1; /* connections may end at any time */
 	w->policy.limits.hard[QUOTA_NODES] = 12;
 	w->policy.limits.hard[QUOTA_WATCHES] = 6;
 	w->policy.limits.hard[QUOTA_TRANSACTIONS] = 3;
@@ -78,6 +80,8 @@ void fuzz_end(struct world *w, size_t size)
 	unsigned int bad;
 
 	world_run(w);
+	if (!(size % 8))
+		oracle_compare(w->oracle);
 	bad = size % 8 ? 0 : core_check(w->core);
 	if (bad) {
 		fprintf(stderr, "the core's charges contradict its objects: %u\n", bad);

@@ -43,8 +43,11 @@ static inline size_t fuzz_take(struct fuzz_input *in, size_t len, const uint8_t 
 	return n;
 }
 
-/* A world with low quotas, so that a short input reaches them, and a silent log. */
-struct world *fuzz_world(void);
+/*
+ * A world with low quotas, so that a short input reaches them, and a silent log. oracle: whether
+ * every reply and event is compared with the model's.
+ */
+struct world *fuzz_world(bool oracle);
 
 /*
  * Everything settles, the core checks itself where size (the input's) is a multiple of 8, which

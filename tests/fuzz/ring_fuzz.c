@@ -41,7 +41,7 @@ static void must_serve(struct world *w, struct peer *p)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { .at = data, .left = size };
-	struct world *w = fuzz_world();
+	struct world *w = fuzz_world(false);
 	struct peer *toolstack = world_socket(w);
 	struct peer *bad = world_guest(w, toolstack, 1), *good = world_guest(w, toolstack, 2);
 

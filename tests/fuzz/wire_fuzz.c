@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { .at = data, .left = size };
 	uint8_t how = fuzz_octet(&in);
-	struct world *w = fuzz_world();
+	struct world *w = fuzz_world(true);
 	struct peer *toolstack = world_socket(w), *p = toolstack;
 	const uint8_t *raw;
 

@@ -213,7 +213,9 @@ static const struct hv_ops fake_ops = {
 
 void fake_hv_init(struct fake_hv *h)
 {
-	memset(h, 0, sizeof(*h));
+	memset(h, 0, offsetof(struct fake_hv, page));
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		h->page[i].refs = 0; /* filled when they are taken */
 	h->hv.ops = &fake_ops;
 	fake_hv_create(h, 0);
 	h->changed = false;

@@ -12,7 +12,7 @@
 #define FAKE_DOMIDS 64u
 #define FAKE_PORTS 256u /* ours */
 #define FAKE_GUEST_PORTS 64u
-#define FAKE_PAGES 256u
+#define FAKE_PAGES 128u
 
 struct fake_page {
 	_Alignas(8) uint8_t octets[HV_RING_SIZE];
@@ -42,13 +42,13 @@ struct fake_hv {
 	struct hv hv;
 	struct fake_domain dom[FAKE_DOMIDS];
 	struct fake_port port[FAKE_PORTS];
-	struct fake_page page[FAKE_PAGES];
 	uint64_t next_unique;
 	uint32_t next_event; /* where event_next starts to look */
 	bool changed;	     /* domains changed: not told of yet */
 	bool tell_all;	     /* cannot say which */
 	bool no_unique;	     /* cannot tell two lives apart */
 	bool dom0_ring;
+	struct fake_page page[FAKE_PAGES];
 };
 
 void fake_hv_init(struct fake_hv *h);

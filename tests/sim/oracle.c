@@ -39,6 +39,7 @@ void oracle_free(struct oracle *o)
 	if (!o)
 		return;
 	model_fini(&o->m);
+	free(o->peek);
 	free(o);
 }
 

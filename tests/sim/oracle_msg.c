@@ -33,8 +33,14 @@ void oracle_msgs_clear(struct mconn *c)
 
 void oracle_peek(struct oracle *o, struct conn *c, size_t size)
 {
-	size_t n = conn_peek_output(c, o->peek, sizeof(o->peek));
+	size_t n;
 
+	if (size > o->peek_room) {
+		o->peek_room = size * 2;
+		o->peek = realloc(o->peek, o->peek_room);
+		assert(o->peek);
+	}
+	n = conn_peek_output(c, o->peek, size);
 	assert(n == size);
 }
 

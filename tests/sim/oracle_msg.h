@@ -20,7 +20,8 @@ struct oracle {
 	bool own_check; /* of the reply expected now */
 	unsigned int reply_group;
 	const struct mreply *reply; /* borrowed */
-	uint8_t peek[CONN_OUTPUT_MAX + 65536];
+	uint8_t *peek;		    /* owned: what oracle_peek found */
+	size_t peek_room;
 };
 
 void oracle_note(struct oracle *o, const void *data, size_t len);
