@@ -91,7 +91,10 @@ class Maker:
         if op in ("IS_INTRODUCED", "GET_DOMAIN_PATH"):
             return ["%s %s %s" % (conn, op, self.r.choice(["5", "6", "7"]))]
         tx = "t=%s " % self.open[1] if self.open and self.open[0] == conn else ""
-        line = "%s %s%s %s" % (conn, tx, op, self.path(conn))
+        path = self.path(conn)
+        if op == "SET_PERMS" and path == "/":
+            path = "/s"     # with the owner of everything C loses everything
+        line = "%s %s%s %s" % (conn, tx, op, path)
         if op == "WRITE":
             line += " %d" % self.r.randrange(3)
         elif op == "SET_PERMS":

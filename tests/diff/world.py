@@ -285,6 +285,8 @@ class World:
         self.settle(events)
         if op in ("CLOSE",) or name == "H":
             self.settle(events)
+        if name == "H":     # several requests: equal events between them may have become one
+            events = {n: set(e) for n, e in events.items()}
         return reply, {n: sorted(e) for n, e in events.items() if e}
 
 
