@@ -100,10 +100,12 @@ static inline void world_free(struct world *w)
 	free(w);
 }
 
-static inline void guest_read(struct world *w, unsigned int domid)
+/* False: there was nothing to read. */
+static inline bool guest_read(struct world *w, unsigned int domid)
 {
 	struct xenstore_domain_interface *p = w->hv.dom[domid].page;
 	struct mouth *m = &w->guest[domid];
+	size_t had = m->out_len;
 
 	while (p->rsp_cons != p->rsp_prod) {
 		assert_in_range(m->out_len, 0, sizeof(m->out) - 1);
@@ -111,6 +113,7 @@ static inline void guest_read(struct world *w, unsigned int domid)
 		p->rsp_cons++;
 	}
 	w->hv.pending[w->hv.dom[domid].port] = true;
+	return m->out_len != had;
 }
 
 /* Until nothing happens; listen: the guest that reads its ring meanwhile. */
@@ -121,8 +124,8 @@ static inline void world_run(struct world *w, unsigned int listen)
 	while (idle < 3) {
 		core_hv_events(w->core);
 		idle = core_round(w->core, w->now_ms) ? 0 : idle + 1;
-		if (listen)
-			guest_read(w, listen);
+		if (listen && guest_read(w, listen))
+			idle = 0;
 		assert_in_range(rounds++, 0, 100000); /* nobody holds the loop */
 	}
 }
