@@ -179,10 +179,10 @@ static int set_perms(struct op_call *o, const struct perm *list, size_t n)
 		return r;
 	if (!op_is_privileged(o) && budget_check_value(b, QUOTA_NODE_PERMISSIONS, n))
 		return op_refuse(o, b, QUOTA_NODE_PERMISSIONS, &p, n);
-	/* the list is judged before the node, as in C */
-	r = know_domains(o, list, n);
+	/* who waits has done nothing yet; then the list is judged before the node, as in C */
+	r = op_may_change(o, &p, false);
 	if (!r)
-		r = op_may_change(o, &p, false);
+		r = know_domains(o, list, n);
 	if (!r)
 		r = op_find(o, &p, PERM_WRITE | PERM_OWNER, TXN_SAW_EXISTENCE, &pos);
 	if (r)

@@ -197,6 +197,7 @@ static int reserve(const struct mcall *o, const struct mtxn *t, const struct mtr
 static void publish(struct mcall *o, const struct mtxn *t, const struct mtree *before)
 {
 	struct model *m = o->m;
+	unsigned int group = m->group;
 
 	for (const struct maccess *a = t->access; a; a = a->next) {
 		bool was = mtree_find(before, a->path, a->len);
@@ -206,6 +207,8 @@ static void publish(struct mcall *o, const struct mtxn *t, const struct mtree *b
 		if (!a->wrote || (!was && !is) ||
 		    (a->wrote & TXN_IMPLIED && !(a->wrote & TXN_REMOVED)))
 			continue;
+		if (t->fuzzy)
+			m->group = group; /* what was touched first is not known either */
 		model_fire(m, before, &m->live, a->path, a->len, removed);
 	}
 }
