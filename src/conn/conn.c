@@ -313,17 +313,29 @@ static void keep_input(struct conn *c, const uint8_t *data, size_t len)
 	c->in_len = (uint32_t)len;
 }
 
-/* Handles requests of buf until max are done, one must wait, or output is full. */
+/* All that requests made us pass so far: watches, places, siblings. */
+static uint64_t steps_done(const struct conn_table *t)
+{
+	return t->watches->steps + t->store->steps;
+}
+
+/*
+ * Handles requests of buf until the connection's share of the round is used up, one must wait, or
+ * output is full. A request counts by its steps, too: who removes a node above a thousand places
+ * that are watched has his turn sooner over.
+ */
 static size_t handle_some(struct conn *c, const uint8_t *buf, size_t len, bool *ret_more)
 {
 	struct conn_table *t = c->table;
 	struct wire_msg m;
+	uint64_t steps = steps_done(t), n = 0;
 	size_t at = 0, size;
 	int r = EAGAIN;
 
-	for (unsigned int n = 0; !c->closing && !c->failed; n++) {
+	for (; !c->closing && !c->failed; n++) {
 		r = wire_parse(buf + at, len - at, &m, &size);
-		if (r || n == CONN_REQUESTS_PER_ROUND)
+		if (r ||
+		    n + (steps_done(t) - steps) / CONN_STEPS_PER_REQUEST >= CONN_REQUESTS_PER_ROUND)
 			break;
 		if (output_is_full(c)) {
 			c->blocked = true;

@@ -23,7 +23,8 @@
 #include "wire/wire.h"
 
 #define CONN_REQUESTS_PER_ROUND 32u
-#define CONN_INPUT_MAX 65536u /* octets taken in one receive, and kept unparsed */
+#define CONN_STEPS_PER_REQUEST 64u /* a request with more is counted as several */
+#define CONN_INPUT_MAX 65536u	   /* octets taken in one receive, and kept unparsed */
 #define CONN_SPARE_MAX 64u
 #define CONN_REAP_PER_ROUND 1000u   /* watches of closed connections removed between two rounds */
 #define CONN_OUTPUT_MAX (16u << 20) /* unsent octets at which events are dropped */

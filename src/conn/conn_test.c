@@ -127,6 +127,42 @@ static void a_round_serves_each_connection_a_bounded_number_in_turn(void **state
 	bench_free(b);
 }
 
+/* A request that visits a thousand watches is a turn of its own. */
+static bool handle_at_length(void *data, struct conn *c, const struct wire_msg *m)
+{
+	struct bench *b = data;
+
+	if (!memcmp(m->payload, "long", 4))
+		b->watches.steps += 2000;
+	else if (!memcmp(m->payload, "list", 4))
+		b->store.steps += 2000;
+	return bench_handle(data, c, m);
+}
+
+static void a_request_with_many_steps_ends_the_turn(void **state)
+{
+	static const char *const kinds[] = { "long", "list" };
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct bench *b = bench_new();
+
+		b->t.handle = handle_at_length;
+		line_ask(b, 1, 1, "soon");
+		for (uint32_t i = 2; i < 20; i++)
+			line_ask(b, 1, i, kinds[k]);
+		for (uint32_t i = 0; i < 20; i++)
+			line_ask(b, 2, i, "soon");
+		assert_true(conn_round(&b->t, 0));
+		assert_int_equal(b->n_handled, 2 + 20);
+		for (size_t n = 1; n < 18; n++) {
+			conn_round(&b->t, 0);
+			assert_int_equal(b->n_handled, 2 + 20 + n);
+		}
+		bench_free(b);
+	}
+}
+
 static void a_request_that_must_wait_keeps_its_place_and_the_others_theirs(void **state)
 {
 	struct bench *b = bench_new();
@@ -260,6 +296,7 @@ int main(void)
 			a_length_over_4096_closes_a_socket_at_once_and_serves_what_came_before),
 		cmocka_unit_test(a_whole_payload_of_4096_is_served),
 		cmocka_unit_test(a_round_serves_each_connection_a_bounded_number_in_turn),
+		cmocka_unit_test(a_request_with_many_steps_ends_the_turn),
 		cmocka_unit_test(a_request_that_must_wait_keeps_its_place_and_the_others_theirs),
 		cmocka_unit_test(a_guest_that_reads_no_replies_is_not_read_past_its_quota),
 		cmocka_unit_test(a_socket_that_reads_nothing_is_bounded_too),

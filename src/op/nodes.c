@@ -50,6 +50,8 @@ int op_directory(struct op_call *o)
 	return 0;
 }
 
+#define PART_STEP_OCTETS 8u /* a name, about */
+
 /* "<gencnt>|<child>|*", an empty string more where the list ends. */
 int op_directory_part(struct op_call *o)
 {
@@ -71,6 +73,7 @@ int op_directory_part(struct op_call *o)
 	head = (size_t)snprintf(out, XENSTORE_PAYLOAD_MAX, "%" PRIu64, pos.node->gen) + 1;
 	room = XENSTORE_PAYLOAD_MAX - head - 1;
 	total = offset < UINT32_MAX ? store_list(pos.node, offset, out + head, room) : 0;
+	o->core->store.steps += total / PART_STEP_OCTETS;
 	len = total > offset ? total - offset : 0;
 	if (len > room) {
 		/* whole names only; what does not fit is asked for next */

@@ -43,6 +43,7 @@ struct store {
 	struct node_heap heap;
 	struct reap_stack charged;   /* nodes that left the live tree: charges to give back */
 	struct reap_stack uncharged; /* references only */
+	uint64_t steps;		     /* siblings passed by listing and comparing: see conn_round */
 };
 
 /*

@@ -77,7 +77,7 @@ static void commit_fini(struct commit *c)
 	}
 }
 
-static bool same_children(const struct node *a, const struct node *b)
+static bool same_children(struct store *s, const struct node *a, const struct node *b)
 {
 	const struct node *x, *y;
 	struct node_iter i, j;
@@ -89,6 +89,7 @@ static bool same_children(const struct node *a, const struct node *b)
 	do {
 		x = node_iter_next(&i);
 		y = node_iter_next(&j);
+		s->steps++;
 		if (!x != !y)
 			return false;
 		if (x && (x->name_len != y->name_len || memcmp(x->data, y->data, x->name_len)))
@@ -98,7 +99,8 @@ static bool same_children(const struct node *a, const struct node *b)
 }
 
 /* Whether what was seen at path is still so. */
-static bool still_so(const struct txn_access *a, const struct node *then, const struct node *now)
+static bool still_so(struct store *s, const struct txn_access *a, const struct node *then,
+		     const struct node *now)
 {
 	if (then == now)
 		return true;
@@ -109,7 +111,7 @@ static bool still_so(const struct txn_access *a, const struct node *then, const 
 		return false;
 	if (a->saw & TXN_SAW_PERMS && !perms_equal(then->perms, now->perms))
 		return false;
-	return !(a->saw & TXN_SAW_CHILDREN) || same_children(then, now);
+	return !(a->saw & TXN_SAW_CHILDREN) || same_children(s, then, now);
 }
 
 static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_conflict *ret)
@@ -124,8 +126,9 @@ static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_co
 	store_finger_init(&now, live);
 	list_for_each(a, &t->order, link) {
 		if (!t->doomed &&
-		    (!a->saw || still_so(a, store_finger_find(&then, a->path, a->len, NULL),
-					 store_finger_find(&now, a->path, a->len, NULL))))
+		    (!a->saw ||
+		     still_so(g->store, a, store_finger_find(&then, a->path, a->len, NULL),
+			      store_finger_find(&now, a->path, a->len, NULL))))
 			continue;
 		ret->path = a->path;
 		ret->len = a->len;

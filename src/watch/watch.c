@@ -357,12 +357,14 @@ static void send(const struct watch *x, const char *path, size_t len)
 	x->owner->event(x->owner, x, path + skip, len - skip);
 }
 
-static void place_fire(const struct watch_place *p, const struct change *c, uint32_t below)
+static void place_fire(struct watch_index *ix, const struct watch_place *p, const struct change *c,
+		       uint32_t below)
 {
 	const struct watcher *asked = NULL;
 	bool seen = false;
 
 	for (const struct watch *x = p->first; x; x = x->next) {
+		ix->steps++;
 		if (below > x->depth)
 			continue;
 		/* one who hangs many watches at one place is asked for once */
@@ -438,7 +440,8 @@ static const struct watch_place *below_next(struct below *b, const struct watch_
 }
 
 /* Every watch strictly below top fires with its own path. */
-static void fire_below(const struct watch_place *top, const struct change *c)
+static void fire_below(struct watch_index *ix, const struct watch_place *top,
+		       const struct change *c)
 {
 	const struct watch_place *p = top;
 	struct change own;
@@ -446,11 +449,12 @@ static void fire_below(const struct watch_place *top, const struct change *c)
 
 	below_init(&b, c);
 	while ((p = below_next(&b, p, top))) {
+		ix->steps++;
 		own = (struct change){ .path = b.path,
 				       .len = b.len,
 				       .old_node = b.node[b.depth],
 				       .old_parent = b.up[b.depth] };
-		place_fire(p, &own, 0);
+		place_fire(ix, p, &own, 0);
 	}
 }
 
@@ -464,14 +468,14 @@ void watch_fire(struct watch_index *ix, const struct change *c)
 		return;
 	while (p) {
 		if (!c->exact || level == depth)
-			place_fire(p, c, (uint32_t)(depth - level));
+			place_fire(ix, p, c, (uint32_t)(depth - level));
 		if (!path_next(c->path, c->len, &pos, &name, &name_len))
 			break;
 		p = place_find((struct watch_place *)p, name, name_len);
 		level++;
 	}
 	if (p && c->removed)
-		fire_below(p, c);
+		fire_below(ix, p, c);
 }
 
 bool watch_may_fire(const struct watch_index *ix)

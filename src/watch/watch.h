@@ -55,7 +55,8 @@ struct watch_index {
 	struct watch_place *root;    /* owned: "/" and all below */
 	struct watch_place *special; /* owned: "@introduceDomain" and so on, as children */
 	uint64_t next_serial;
-	size_t n; /* watches */
+	size_t n;	/* watches */
+	uint64_t steps; /* places and watches passed by changes: see conn_round */
 };
 
 /* -ENOMEM. */
