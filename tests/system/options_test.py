@@ -102,6 +102,7 @@ def bad_options_are_named():
                            (["-Q", "memory=x"], "x"), (["-q", "watches=1"], "watches"),
                            (["-w", "nonsense=1"], "nonsense"), (["-w", "watch-event=x"], "x"),
                            (["--hv=nonsense"], "nonsense"), (["--priv-domid", "99999"], "99999"),
+                           (["-m", "x"], "-m"), (["--event", "x"], "-e"),
                            (["--trace-control", "nonsense"], "nonsense"), (["-U"], "-U"),
                            (["stray"], "stray")]:
             status, text = ends(directory, "-N", *args)
@@ -323,6 +324,10 @@ def a_privileged_domain(d):
         g.release(8)
 
 
+def a_master_domain(d):
+    a_privileged_domain(d)
+
+
 def unread_events_are_dropped_in_time(d):
     domid = d.create_guest()
     with d.guest(domid) as g, d.connect() as x:
@@ -359,4 +364,5 @@ if __name__ == "__main__":
             "-q", "memory=4000"]}),
         (orphans_are_kept_when_asked, {"args": ["-K"]}),
         (a_privileged_domain, {"args": ["--priv-domid", "7"]}),
+        (a_master_domain, {"args": ["-m", "7"]}),
         (unread_events_are_dropped_in_time, {"args": ["-w", "watch-event=1"]})]))
