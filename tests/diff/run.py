@@ -144,7 +144,7 @@ def main():
                 judge(tap, scenario, seen, args.daemon, tables, met)
     if own and not args.only:
         for kind in kinds:
-            for row in tables[kind]:
+            for row in [r for r in tables[kind] if not r.scenario.startswith("random-")]:
                 tap.case(row.id in met[kind], "%s: %s still differs" % (known.FILES[kind], row.id),
                          "no scenario meets this row: take it out, or write one")
     print("1..%d" % tap.n)
