@@ -262,7 +262,7 @@ static char check_run(const struct run *r, unsigned int seed)
 	if (!strcmp(o.tree, s.tree) && !strcmp(o.answers, s.answers) && events_among(&o, &s) &&
 	    events_among(&s, &o))
 		return end;
-	print_error("seed %u\n", seed);
+	print_error("replay: SERIAL_SEED=%u build/src/test-op-serial\n", seed);
 	steps_print("before", r->setup, r->n_setup);
 	steps_print("in", r->in, r->n_in);
 	steps_print("outside", r->outside, r->n_outside);
