@@ -286,6 +286,7 @@ void oracle_read(struct oracle *o, struct conn *conn, const void *data, size_t l
 		if (from + n == msg_size(m))
 			free(c->msg[done++].payload);
 	}
-	memmove(c->msg, c->msg + done, (c->n_msgs - done) * sizeof(c->msg[0]));
+	if (done)
+		memmove(c->msg, c->msg + done, (c->n_msgs - done) * sizeof(c->msg[0]));
 	c->n_msgs -= done;
 }

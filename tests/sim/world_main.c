@@ -12,7 +12,7 @@
 #include "gen.h"
 #include "oracle.h"
 
-#define STEPS_DEFAULT 1500u
+#define STEPS_DEFAULT 1000u
 #define SEEDS_PER_LINE 50u
 
 struct options {
