@@ -52,10 +52,9 @@ static int domain_info(struct hv *hv, uint16_t domid, struct hv_dominfo *ret)
 
 	if (!d)
 		return -ENOENT;
-	*ret = (struct hv_dominfo){ .domid = domid,
-				    .shutdown = d->shutdown,
-				    .dying = d->dying,
-				    .unique = h->no_unique ? 0 : d->unique };
+	*ret = (struct hv_dominfo){
+		.domid = domid, .shutdown = d->shutdown, .dying = d->dying, .unique = d->unique
+	};
 	return 0;
 }
 

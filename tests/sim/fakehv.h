@@ -46,7 +46,6 @@ struct fake_hv {
 	uint32_t next_event; /* where event_next starts to look */
 	bool changed;	     /* domains changed: not told of yet */
 	bool tell_all;	     /* cannot say which */
-	bool no_unique;	     /* cannot tell two lives apart */
 	bool dom0_ring;
 	struct fake_page page[FAKE_PAGES];
 };
