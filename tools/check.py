@@ -63,6 +63,9 @@ class Stage:
             out, _ = proc.communicate()
             out += f'\n{self.name}: out of time\n'
             status = 124
+        except BaseException:   # told to stop: nothing stays behind
+            os.killpg(proc.pid, signal.SIGTERM)
+            raise
         return status, out
 
     def must(self, case, *argv, env=None, show=False):
@@ -215,15 +218,15 @@ STAGES = [
     ('tidy', stage_tidy, 60),
     ('format', stage_format, 60),
     ('man', stage_man, 60),
-    ('clang-tidy', stage_clang_tidy, 420),
+    ('clang-tidy', stage_clang_tidy, 600),
     ('unit', stage_unit, 120),
-    ('world', stage_world, 300),
-    ('diff', stage_diff, 240),
-    ('system', stage_system, 300),
+    ('world', stage_world, 420),
+    ('diff', stage_diff, 420),
+    ('system', stage_system, 600),
     ('valgrind', stage_valgrind, 240),
     ('others', stage_others, 240),
-    ('asan', stage_asan, 480),
-    ('fuzz', stage_fuzz, 420),
+    ('asan', stage_asan, 900),
+    ('fuzz', stage_fuzz, 600),
     ('bench', stage_bench, 180),
 ]
 
@@ -241,6 +244,7 @@ def main():
     for name in set(chosen) - set(names):
         parser.error(f'no stage {name}; there are {", ".join(names)}')
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tally = Tally()
     begin = time.monotonic()
     for name, function, limit_s in STAGES:
