@@ -136,8 +136,13 @@ enum strategy {
 	REMOVE,	    /* the nodes themselves */
 	CHILDREN,   /* new children of what it lists */
 	RETARGET,   /* a node that it has not lost before */
+	FRESH,	    /* just that one, so that no hold on a lost path is ever met */
 	STRATEGIES
 };
+
+#define TARGETS 10u /* nodes that the toolstack looks at, the values of every other */
+
+static unsigned int fresh_target; /* of FRESH: another one for each try */
 
 static void attack(struct world *w, enum strategy s, struct peer *p, unsigned int n)
 {
@@ -173,6 +178,10 @@ static void attack(struct world *w, enum strategy s, struct peer *p, unsigned in
 		break;
 	case RETARGET:
 		snprintf(line, sizeof(line), "WRITE /s/%u v%u", n % 6, n);
+		scenario_send(w, p, line);
+		break;
+	case FRESH:
+		snprintf(line, sizeof(line), "WRITE /s/%u v%u", fresh_target, n);
 		scenario_send(w, p, line);
 		break;
 	case STRATEGIES:
@@ -214,13 +223,14 @@ static void toolstack_against(struct world *w, enum strategy s)
 
 	scenario_ask(w, "a", "MKDIR /s");
 	scenario_ask(w, "a", "SET_PERMS /s b0");
-	for (unsigned int i = 0; i < 6; i++)
+	for (unsigned int i = 0; i < TARGETS; i++)
 		scenario_ask(w, "a", "WRITE /s/%u start", i);
 	for (unsigned int round = 0; round < 20; round++) {
 		for (tries = 1; tries <= 5; tries++) {
 			tx++;
+			fresh_target = tries * 2 % TARGETS;
 			ask_under_attack(w, s, "START", &n);
-			for (unsigned int i = 0; i < 6; i++) {
+			for (unsigned int i = 0; i < TARGETS; i++) {
 				snprintf(line, sizeof(line), "tx=%u %s /s/%u", tx,
 					 i % 2 ? "GET_PERMS" : "READ", i);
 				ask_under_attack(w, s, line, &n);
@@ -250,6 +260,7 @@ AGAINST(against_transactions, TRANSACT)
 AGAINST(against_removal, REMOVE)
 AGAINST(against_children, CHILDREN)
 AGAINST(against_retargeting, RETARGET)
+AGAINST(against_fresh_targets, FRESH)
 
 /* --- shares -------------------------------------------------------------------------------------
  */
@@ -382,6 +393,8 @@ static const struct scenario table[] = {
 	RUN("the toolstack commits in 4 tries: guests remove and create", against_removal),
 	RUN("the toolstack commits in 4 tries: guests add children", against_children),
 	RUN("the toolstack commits in 4 tries: guests change their aim", against_retargeting),
+	RUN("the toolstack commits in 4 tries: guests write what was not lost before",
+	    against_fresh_targets),
 	RUN("a calm guest is answered within two rounds beside eight busy ones", fair_share),
 	RUN("a hold delays a guest's write a bounded time", bounded_wait),
 };
