@@ -110,7 +110,10 @@ class Stage:
                 kinds = {child.tag for child in case}
                 result = ('failed' if kinds & {'failure', 'error'} else
                           'skipped' if 'skipped' in kinds else 'passed')
-                self.tally.add(f'{suite.get("name")}: {case.get("name")}', result)
+                name = f'{suite.get("name")}: {case.get("name")}'
+                if result == 'skipped':
+                    name += f': {case.findtext("system-out") or "no reason given"}'
+                self.tally.add(name, result)
                 count += 1
         if (status and self.tally.failed == failed) or count == 0:
             self.tally.add(f'{self.name}: meson test: exit {status}, {count} cases', 'failed')
