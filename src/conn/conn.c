@@ -346,7 +346,6 @@ static size_t handle_some(struct conn *c, const uint8_t *buf, size_t len, bool *
 		t->serving = c;
 		if (!t->handle(t->data, c, &m)) {
 			c->waiting = true;
-			c->retried++;
 			break;
 		}
 		t->serving = NULL;

@@ -114,7 +114,6 @@ struct conn {
 	uint8_t *in; /* owned: received, not yet handled; NULL: nothing */
 	uint32_t in_len;
 	struct conn_out *out; /* owned: NULL: nothing queued */
-	uint64_t retried;     /* requests that had to wait for a hold */
 	bool waiting;	      /* the first request of in waits to be woken */
 	bool blocked;	      /* output full: not read until it drains */
 	bool failed;	      /* broken: neither read nor written */
