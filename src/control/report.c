@@ -164,5 +164,7 @@ void domains_set_quota(struct core *core, enum quota_id q, uint64_t value, bool 
 			d->budget.limits.soft[q] = value;
 		else if (!d->budget.own_limit[q])
 			d->budget.limits.hard[q] = value;
+		domain_changed(&core->domains, d);
 	}
+	core_policy_changed(core);
 }

@@ -195,8 +195,10 @@ int domain_bury(struct domain_table *t, struct domain *d)
 	if (!t->keep_orphans)
 		remove_nodes(t, d);
 	d->orphans = d->budget.used[QUOTA_NODES];
-	if (d->orphans)
+	if (d->orphans) {
+		domain_changed(t, d);
 		return t->keep_orphans ? 0 : FAULT(-ENOMEM);
+	}
 	domain_forget(t, d);
 	return 0;
 }
@@ -209,8 +211,7 @@ static void special_disown(struct domain_table *t, struct perms **special, uint1
 	if (perms_owner(*special) != domid ||
 	    perms_intern_owner(t->store->heap.perms, *special, 0, &perms))
 		return;
-	perms_release(t->store->heap.perms, *special);
-	*special = perms;
+	domain_set_special(t, special, perms);
 }
 
 void domain_died(struct domain_table *t, struct domain *d)
@@ -219,9 +220,11 @@ void domain_died(struct domain_table *t, struct domain *d)
 	bool told = d->introduced;
 
 	t->ledger.death_of[domid] = ++t->ledger.deaths;
+	if (t->ops)
+		t->ops->death(t->ops_data, domid, t->ledger.deaths);
 	domain_disconnect(t, d);
-	domain_leave_targets(d);
-	perm_table_strip(t->store->heap.perms, domid);
+	domain_leave_targets(t, d);
+	domain_strip(t, domid);
 	special_disown(t, &t->introduce_perms, domid);
 	special_disown(t, &t->release_perms, domid);
 	domain_bury(t, d); /* what there is no memory for now is done before the id lives again */

@@ -18,7 +18,10 @@ void domain_died(struct domain_table *t, struct domain *d);
 int domain_bury(struct domain_table *t, struct domain *d);
 
 /* It acts for nobody, and nobody for it. */
-void domain_leave_targets(struct domain *d);
+void domain_leave_targets(struct domain_table *t, struct domain *d);
+
+/* Whoever gets the id next inherits nothing: see perm_table_strip. */
+void domain_strip(struct domain_table *t, uint16_t domid);
 
 /* Its ring is let go of. */
 void domain_disconnect(struct domain_table *t, struct domain *d);

@@ -40,6 +40,29 @@ static int special_perms_init(struct domain_table *t)
 	return r;
 }
 
+void domain_changed(struct domain_table *t, const struct domain *d)
+{
+	if (t->ops)
+		t->ops->domain(t->ops_data, d);
+}
+
+void domain_strip(struct domain_table *t, uint16_t domid)
+{
+	if (perm_table_strip(t->store->heap.perms, domid) && t->ops)
+		t->ops->strip(t->ops_data, domid);
+}
+
+void domain_set_special(struct domain_table *t, struct perms **special, struct perms *perms)
+{
+	perms_release(t->store->heap.perms, *special);
+	*special = perms;
+	if (t->ops)
+		t->ops->special(t->ops_data,
+				special == &t->introduce_perms ? "@introduceDomain"
+							       : "@releaseDomain",
+				perms);
+}
+
 static int domain_new(struct domain_table *t, uint16_t domid, struct domain **ret)
 {
 	struct domain *d = calloc(1, sizeof(*d));
@@ -58,7 +81,7 @@ static int domain_new(struct domain_table *t, uint16_t domid, struct domain **re
 	t->by_domid[domid] = d;
 	t->n++;
 	/* whoever had the id before, and lists that named it in advance, give it nothing */
-	perm_table_strip(t->store->heap.perms, domid);
+	domain_strip(t, domid);
 	*ret = d;
 	return 0;
 }
@@ -82,7 +105,7 @@ int domain_table_init(struct domain_table *t)
 	return special_perms_init(t);
 }
 
-void domain_leave_targets(struct domain *d)
+void domain_leave_targets(struct domain_table *t, struct domain *d)
 {
 	struct domain *stub;
 
@@ -91,6 +114,7 @@ void domain_leave_targets(struct domain *d)
 		list_remove(&stub->stub_link);
 		if (stub->conn)
 			stub->conn->watcher.target = PERM_NO_DOMID;
+		domain_changed(t, stub);
 	}
 	list_remove(&d->stub_link);
 	d->target = NULL;
@@ -98,9 +122,11 @@ void domain_leave_targets(struct domain *d)
 
 void domain_forget(struct domain_table *t, struct domain *d)
 {
-	domain_leave_targets(d);
+	domain_leave_targets(t, d);
 	list_remove(&d->all);
 	t->by_domid[d->domid] = NULL;
+	if (t->ops)
+		t->ops->domain_gone(t->ops_data, d->domid);
 	t->n--;
 	for (size_t i = 0; i < d->n_edges; i++)
 		free(d->edge[i]);
@@ -141,7 +167,7 @@ static void domain_renew(struct domain_table *t, struct domain *d)
 	memcpy(d->budget.used, was.used, sizeof(was.used));
 	memcpy(d->budget.peak, was.used, sizeof(was.used));
 	d->features = RING_FEATURES;
-	perm_table_strip(t->store->heap.perms, d->domid);
+	domain_strip(t, d->domid);
 }
 
 int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret)
@@ -172,6 +198,7 @@ int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret)
 	d->orphans = false;
 	d->unique = info.unique;
 	d->shutdown = info.shutdown;
+	domain_changed(t, d);
 	*ret = d;
 	return 0;
 }
@@ -210,6 +237,7 @@ void domain_disconnect(struct domain_table *t, struct domain *d)
 	}
 	d->local_port = 0;
 	d->introduced = false;
+	domain_changed(t, d);
 }
 
 static int connect_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port)
@@ -287,6 +315,7 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 	d->introduced = true;
 	d->gfn = gfn;
 	d->remote_port = remote_port;
+	domain_changed(t, d);
 	return 0;
 }
 
@@ -359,6 +388,7 @@ int domain_resume(struct domain_table *t, uint16_t domid)
 	if (!d || !d->introduced)
 		return ENOENT;
 	d->shutdown = false;
+	domain_changed(t, d);
 	return 0;
 }
 
@@ -373,6 +403,7 @@ int domain_set_target(struct domain_table *t, uint16_t domid, uint16_t target)
 	list_append(&to->stubs, &d->stub_link);
 	if (d->conn)
 		d->conn->watcher.target = target;
+	domain_changed(t, d);
 	return 0;
 }
 
@@ -390,6 +421,7 @@ static void domain_look(struct domain_table *t, uint16_t domid)
 	}
 	if (info.shutdown && !d->shutdown) {
 		d->shutdown = true;
+		domain_changed(t, d);
 		if (d->introduced)
 			watch_fire_special(t->watches, "@releaseDomain", domid, t->release_perms);
 	}

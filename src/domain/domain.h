@@ -50,8 +50,24 @@ struct domain {
 	char prefix[DOMAIN_PREFIX_MAX]; /* "/local/domain/5" */
 };
 
+/* Told of what domains come to, for who keeps a record of them. */
+struct domain_ops {
+	/* A domain is new, or what is known of it changed. */
+	void (*domain)(void *data, const struct domain *d);
+	/* Nothing is known of domid any more. */
+	void (*domain_gone)(void *data, uint16_t domid);
+	/* A life of domid has ended, the ledger's deaths-th death. */
+	void (*death)(void *data, uint16_t domid, uint64_t deaths);
+	/* domid was taken out of all access lists: see perm_table_strip. */
+	void (*strip)(void *data, uint16_t domid);
+	/* Access to a special path: "@introduceDomain", "@releaseDomain". */
+	void (*special)(void *data, const char *name, const struct perms *perms);
+};
+
 struct domain_table {
-	struct domain **by_domid; /* owned: 65536 */
+	const struct domain_ops *ops; /* borrowed; NULL: nobody wants to know */
+	void *ops_data;		      /* borrowed */
+	struct domain **by_domid;     /* owned: 65536 */
 	struct list all;
 	size_t n;
 	struct conn **by_port; /* owned array of borrowed */
@@ -74,6 +90,12 @@ struct domain_table {
 int domain_table_init(struct domain_table *t);
 /* After all connections and all nodes are gone. Accepts a zeroed table. */
 void domain_table_fini(struct domain_table *t);
+
+/* What is known of d changed: domain_ops.domain. */
+void domain_changed(struct domain_table *t, const struct domain *d);
+
+/* Access to a special path is now perms, whose reference is taken over. */
+void domain_set_special(struct domain_table *t, struct perms **special, struct perms *perms);
 
 /* The domain if the store knows it, or NULL. */
 struct domain *domain_find(struct domain_table *t, uint16_t domid);

@@ -37,7 +37,103 @@ static void live_edge(void *data, uint16_t domid, const char *path, size_t len)
 	domain_note_edge(&core->domains, domid, path, len);
 }
 
-static const struct tree_ops live_ops = { .charge = live_charge, .edge = live_edge };
+static void live_changed(void *data, const char *path, size_t len, const struct node *n)
+{
+	struct core *core = data;
+
+	if (core->log)
+		core->log->node(core->log_data, path, len, n);
+}
+
+static const struct tree_ops live_ops = { .charge = live_charge,
+					  .edge = live_edge,
+					  .changed = live_changed };
+
+/* The core that a transaction's connection belongs to. */
+static struct core *txn_core(const struct txn *t)
+{
+	const struct conn *c = t->owner;
+
+	return c->table->data;
+}
+
+static void txn_touched(struct txn *t, const char *path, size_t len, unsigned int saw,
+			unsigned int wrote)
+{
+	struct core *core = txn_core(t);
+
+	if (core->log)
+		core->log->txn_touched(core->log_data, t, path, len, saw, wrote);
+}
+
+static void txn_edited(struct txn *t, const char *path, size_t len, const struct node *n)
+{
+	struct core *core = txn_core(t);
+
+	if (core->log)
+		core->log->txn_edited(core->log_data, t, path, len, n);
+}
+
+static void txn_charged(struct txn *t, uint64_t octets)
+{
+	struct core *core = txn_core(t);
+
+	if (core->log)
+		core->log->txn_charged(core->log_data, t, octets);
+}
+
+static void txn_changed(struct txn *t)
+{
+	struct core *core = txn_core(t);
+
+	if (core->log)
+		core->log->txn(core->log_data, t);
+}
+
+static void txn_ended(struct txn *t)
+{
+	struct core *core = txn_core(t);
+
+	if (core->log)
+		core->log->txn_ended(core->log_data, t);
+}
+
+static const struct txn_ops txn_log_ops = { .touched = txn_touched,
+					    .edited = txn_edited,
+					    .charged = txn_charged,
+					    .doomed = txn_changed,
+					    .ended = txn_ended };
+
+int core_start_txn(struct core *core, struct conn *c, uint32_t id, struct txn **ret)
+{
+	int r;
+
+	r = txn_new(&core->store, &c->txns, &core->ages, c->watcher.budget, id,
+		    core->domains.ledger.deaths, ret);
+	if (r)
+		return r;
+	(*ret)->ops = &txn_log_ops;
+	(*ret)->owner = c;
+	c->n_txns++;
+	txn_changed(*ret);
+	return 0;
+}
+
+void core_policy_changed(struct core *core)
+{
+	if (core->log)
+		core->log->policy(core->log_data);
+}
+
+void core_set_log(struct core *core, const struct core_log_ops *log, void *data)
+{
+	core->log = log;
+	core->log_data = data;
+	core->watches.changed = log ? log->watch : NULL;
+	core->watches.data = data;
+	core->domains.ops = log ? &log->domain : NULL;
+	core->domains.ops_data = data;
+}
 
 static const char *const initial[] = { "/tool/xenstored", "/local" };
 
@@ -102,10 +198,10 @@ static int core_init(struct core *core)
 	if (r)
 		return r;
 	r = store_init(&core->store, core->perms, &live_ops, core, root);
-	if (!r)
+	if (!r && !core->opt.empty)
 		r = tree_init(core, root);
 	perms_release(core->perms, root);
-	if (!r && core->opt.dom0_ring)
+	if (!r && !core->opt.empty && core->opt.dom0_ring)
 		r = domain_connect_dom0(&core->domains, core->opt.dom0_port);
 	return r;
 }

@@ -29,6 +29,33 @@ struct op_reply {
 	bool sent; /* the handler has replied itself */
 };
 
+/*
+ * Told of every change of the state that is to outlive the process, in the order of the changes;
+ * they are final with the commit that follows. See decision 0010.
+ */
+struct core_log_ops {
+	struct domain_ops domain; /* see domain.h */
+	/* The node of the live tree is now n; NULL: it went with all below. */
+	void (*node)(void *data, const char *path, size_t len, const struct node *n);
+	void (*watch)(void *data, const struct watch *w, bool removed);
+	/* A connection is new, failed, restarted or quiesced; or is about to close. */
+	void (*conn)(void *data, const struct conn *c);
+	void (*conn_closed)(void *data, const struct conn *c);
+	/* A transaction was started, or let go of its snapshot; the rest as txn_ops. */
+	void (*txn)(void *data, const struct txn *t);
+	void (*txn_touched)(void *data, const struct txn *t, const char *path, size_t len,
+			    unsigned int saw, unsigned int wrote);
+	void (*txn_edited)(void *data, const struct txn *t, const char *path, size_t len,
+			   const struct node *n);
+	void (*txn_charged)(void *data, const struct txn *t, uint64_t octets);
+	void (*txn_ended)(void *data, const struct txn *t);
+	/* The limits that new domains start with. */
+	void (*policy)(void *data);
+	/* Where the log stands; all told since then did not happen. */
+	uint64_t (*mark)(void *data);
+	void (*rewind)(void *data, uint64_t mark);
+};
+
 struct core_options {
 	struct siphash_key key;	     /* of all hashes that guests can feed: random */
 	struct quota_policy *policy; /* borrowed: limits of new domains, reports */
@@ -36,6 +63,7 @@ struct core_options {
 	uint32_t priv_domid;	     /* --priv-domid; PERM_NO_DOMID: none */
 	bool keep_orphans;	     /* -K */
 	bool dom0_ring;		     /* false with -D */
+	bool empty;		     /* see core_new */
 	uint32_t dom0_port;	     /* --event; 0: as the hypervisor says */
 	/* CONTROL; see control/control.h. Handles m, fills reply. Errors as an operation's. */
 	int (*control)(void *data, struct core *core, struct conn *c, const struct wire_msg *m,
@@ -48,7 +76,9 @@ struct core_options {
 
 struct core {
 	struct core_options opt;
-	struct hv *hv; /* borrowed */
+	struct hv *hv;			/* borrowed */
+	const struct core_log_ops *log; /* borrowed; NULL: nobody wants to know */
+	void *log_data;			/* borrowed */
 	struct perm_table *perms;
 	struct store store;
 	struct watch_index watches;
@@ -62,10 +92,24 @@ struct core {
 	uint64_t rounds;
 };
 
-/* hv is borrowed. -ENOMEM, or the hypervisor's error. */
+/*
+ * hv is borrowed. With empty in the options: without the initial nodes and domain 0's ring, to be
+ * filled from records, and hv may be NULL until then. -ENOMEM, or the hypervisor's error.
+ */
 int core_new(const struct core_options *opt, struct hv *hv, struct core **ret);
 /* Accepts NULL. */
 void core_free(struct core *core);
+
+/* From now on log is told of changes, with data; NULL: nobody is. Both are borrowed. */
+void core_set_log(struct core *core, const struct core_log_ops *log, void *data);
+
+/*
+ * Starts a transaction of c under an id that is free, whatever the quota says. -ENOMEM.
+ */
+int core_start_txn(struct core *core, struct conn *c, uint32_t id, struct txn **ret);
+
+/* The limits that new domains start with were changed. */
+void core_policy_changed(struct core *core);
 
 /* A socket, privileged, charged to domain 0. transport is owned at once. -ENOMEM. */
 int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,

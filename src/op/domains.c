@@ -145,6 +145,7 @@ int op_set_feature(struct op_call *o)
 	if (d->introduced)
 		return EBUSY;
 	d->features = (uint32_t)v;
+	domain_changed(&o->core->domains, d);
 	return 0;
 }
 
@@ -208,8 +209,10 @@ int op_set_quota(struct op_call *o)
 	if (d) {
 		d->budget.limits.hard[q] = v;
 		d->budget.own_limit[q] = true;
+		domain_changed(&o->core->domains, d);
 	} else {
 		o->core->opt.policy->limits.hard[q] = v;
+		core_policy_changed(o->core);
 	}
 	return 0;
 }

@@ -120,8 +120,7 @@ static int set_special(struct op_call *o, const struct perm *list, size_t n)
 		r = perms_intern(o->core->perms, list, n, &perms);
 	if (r)
 		return r;
-	perms_release(o->core->perms, *special);
-	*special = perms;
+	domain_set_special(&o->core->domains, special, perms);
 	return 0;
 }
 

@@ -34,11 +34,9 @@ int op_transaction_start(struct op_call *o)
 		return op_refuse(o, b, QUOTA_MEMORY, NULL, b->used[QUOTA_MEMORY] + TXN_CHARGE);
 	if (!hold_may_start(&core->holds, &c->contender, core->now_ms))
 		return OP_WAIT;
-	r = txn_new(&core->store, &c->txns, &core->ages, b, next_id(c), core->now_ms,
-		    core->domains.ledger.deaths, &t);
+	r = core_start_txn(core, c, next_id(c), &t);
 	if (r)
 		return r;
-	c->n_txns++;
 	hold_began(&core->holds, &c->contender, t->id, core->now_ms);
 	snprintf(str, sizeof(str), "%" PRIu32, t->id);
 	op_answer_string(o, str);
@@ -57,6 +55,7 @@ int op_transaction_end(struct op_call *o)
 		.now_ms = core->now_ms,
 	};
 	struct txn_conflict lost = { 0 };
+	uint64_t mark;
 	bool commit;
 	int r = 0;
 
@@ -65,8 +64,11 @@ int op_transaction_end(struct op_call *o)
 	if (!o->txn)
 		return ENOENT;
 	commit = o->arg[0][0] == 'T';
+	mark = core->log ? core->log->mark(core->log_data) : 0;
 	if (commit)
 		r = txn_commit(&ground, o->txn, &c->contender, &lost);
+	if (r && core->log)
+		core->log->rewind(core->log_data, mark);
 	if (r == EBUSY)
 		return OP_WAIT;
 	hold_wait_over(&c->contender);

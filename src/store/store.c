@@ -25,6 +25,12 @@ static void tree_edge(const struct tree *t, uint16_t domid, const char *path, si
 		t->ops->edge(t->data, domid, path, len);
 }
 
+static void tree_changed(const struct tree *t, const char *path, size_t len, const struct node *n)
+{
+	if (t->ops && t->ops->changed)
+		t->ops->changed(t->data, path, len, n);
+}
+
 int store_init(struct store *s, struct perm_table *perms, const struct tree_ops *live_ops,
 	       void *data, struct perms *root_perms)
 {
@@ -173,6 +179,7 @@ int tree_set_value(struct store *s, struct tree *t, const char *path, size_t len
 	}
 	if (value_len)
 		memcpy(n->data + n->name_len, value, value_len);
+	tree_changed(t, path, len, n);
 	return 0;
 }
 
@@ -209,6 +216,7 @@ int tree_set_perms(struct store *s, struct tree *t, const char *path, size_t len
 		tree_charge(t, perms_owner(perms), 1, (int64_t)node_charge(n));
 		edges_after_chown(t, n, path, len, was);
 	}
+	tree_changed(t, path, len, n);
 	return 0;
 }
 
@@ -246,6 +254,17 @@ static struct node *chain_new(struct store *s, const char *path, size_t len, siz
 	return top;
 }
 
+/* Tells of a chain of new nodes below octet from of path. */
+static void chain_changed(const struct tree *t, const char *path, size_t len, size_t from,
+			  const struct node *n)
+{
+	const char *name;
+	size_t name_len, pos = from;
+
+	for (; path_next(path, len, &pos, &name, &name_len); n = n->kids)
+		tree_changed(t, path, pos, n);
+}
+
 int tree_create(struct store *s, struct tree *t, const char *path, size_t len, struct perms *perms,
 		const void *value, size_t value_len)
 {
@@ -272,6 +291,8 @@ int tree_create(struct store *s, struct tree *t, const char *path, size_t len, s
 		first = from + 1 + chain->name_len;
 		tree_edge(t, owner, path, first);
 	}
+	if (t->ops && t->ops->changed)
+		chain_changed(t, path, len, from, chain);
 	return 0;
 }
 
@@ -292,6 +313,7 @@ int tree_remove(struct store *s, struct tree *t, const char *path, size_t len,
 	if (r)
 		return r;
 	(*slot)->gen = ++s->gen;
+	tree_changed(t, path, len, NULL);
 	return 0;
 }
 

@@ -16,12 +16,17 @@
 #include "store/node.h"
 #include "wire/path.h"
 
-/* Upcalls of a tree; data is the tree's. Both may be NULL. */
+/* Upcalls of a tree; data is the tree's. Each may be NULL. */
 struct tree_ops {
 	/* domid owns nodes more nodes and octets more octets than before (either may be < 0). */
 	void (*charge)(void *data, uint16_t domid, int64_t nodes, int64_t octets);
 	/* The node at path, which domid owns, has a parent of another owner. */
 	void (*edge)(void *data, uint16_t domid, const char *path, size_t len);
+	/*
+	 * The node at path is new, or has another value or access list; NULL: it went with all
+	 * below. Told after the edit, parents before their children.
+	 */
+	void (*changed)(void *data, const char *path, size_t len, const struct node *n);
 };
 
 struct tree {

@@ -57,7 +57,19 @@ static void commit_edge(void *data, uint16_t domid, const char *path, size_t len
 	c->edges = e;
 }
 
-static const struct tree_ops commit_ops = { .charge = commit_charge, .edge = commit_edge };
+/* Told of as it is prepared: who writes it down can take it back where the commit is refused. */
+static void commit_changed(void *data, const char *path, size_t len, const struct node *n)
+{
+	const struct commit *c = data;
+	const struct tree *live = &c->g->store->live;
+
+	if (live->ops && live->ops->changed)
+		live->ops->changed(live->data, path, len, n);
+}
+
+static const struct tree_ops commit_ops = { .charge = commit_charge,
+					    .edge = commit_edge,
+					    .changed = commit_changed };
 
 static void commit_fini(struct commit *c)
 {

@@ -139,7 +139,7 @@ static inline struct txn *ground_start(struct ground *g, uint16_t domid)
 {
 	struct txn *t;
 
-	assert_int_equal(txn_new(&g->store, &g->set, &g->ages, &g->budget[domid], ++g->next_id, 0,
+	assert_int_equal(txn_new(&g->store, &g->set, &g->ages, &g->budget[domid], ++g->next_id,
 				 g->ledger.deaths, &t),
 			 0);
 	return t;

@@ -95,10 +95,18 @@ static void sum_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets
 	txn_sum_add(data, domid, nodes, octets);
 }
 
-static const struct tree_ops sum_ops = { .charge = sum_charge };
+static void sum_changed(void *data, const char *path, size_t len, const struct node *n)
+{
+	struct txn *t = CONTAINER_OF(data, struct txn, sum);
+
+	if (t->ops)
+		t->ops->edited(t, path, len, n);
+}
+
+static const struct tree_ops sum_ops = { .charge = sum_charge, .changed = sum_changed };
 
 int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct budget *budget,
-	    uint32_t id, uint64_t now_ms, uint64_t deaths, struct txn **ret)
+	    uint32_t id, uint64_t deaths, struct txn **ret)
 {
 	struct txn *t = calloc(1, sizeof(*t));
 
@@ -114,7 +122,6 @@ int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct 
 	list_init(&t->by_age);
 	t->budget = budget;
 	t->charge = TXN_CHARGE;
-	t->started_ms = now_ms;
 	t->retained_at_start = s->heap.retained;
 	t->deaths_at_start = deaths;
 	budget_add(budget, QUOTA_TRANSACTIONS, 1);
@@ -132,6 +139,8 @@ void txn_free(struct store *s, struct txn_set *set, struct txn *t)
 
 	if (!t)
 		return;
+	if (t->ops)
+		t->ops->ended(t);
 	RB_REMOVE(txn_set, set, t);
 	list_remove(&t->by_age);
 	list_for_each(a, &t->order, link)
@@ -158,10 +167,17 @@ struct txn_access *txn_access_find(struct txn *t, const char *path, size_t len)
 	return NULL;
 }
 
-void txn_charge(struct txn *t, uint64_t octets)
+static void charge(struct txn *t, uint64_t octets)
 {
 	t->charge += octets;
 	budget_add(t->budget, QUOTA_MEMORY, octets);
+}
+
+void txn_charge(struct txn *t, uint64_t octets)
+{
+	charge(t, octets);
+	if (t->ops && octets)
+		t->ops->charged(t, octets);
 }
 
 static int access_new(struct txn *t, const char *path, size_t len, struct txn_access **ret)
@@ -179,7 +195,7 @@ static int access_new(struct txn *t, const char *path, size_t len, struct txn_ac
 	RB_INSERT(txn_accesses, &t->accesses, a);
 	list_append(&t->order, &a->link);
 	t->n_accesses++;
-	txn_charge(t, TXN_NODE_CHARGE + len);
+	charge(t, TXN_NODE_CHARGE + len);
 	*ret = a;
 	return 0;
 }
@@ -201,13 +217,19 @@ static unsigned int own_aspects(unsigned int wrote)
 int txn_note(struct txn *t, const char *path, size_t len, unsigned int saw, unsigned int wrote)
 {
 	struct txn_access *a = txn_access_find(t, path, len);
+	unsigned int fresh;
 	int r;
 
 	if (!a) {
 		r = access_new(t, path, len, &a);
 		if (r)
 			return r;
+		fresh = 1;
+	} else {
+		fresh = saw & ~own_aspects(a->wrote) & ~a->saw;
 	}
+	if (t->ops && (fresh || wrote))
+		t->ops->touched(t, path, len, saw, wrote);
 	a->saw |= (uint8_t)(saw & ~own_aspects(a->wrote));
 	if (!wrote)
 		return 0;
@@ -247,15 +269,16 @@ void txn_removed(struct store *s, struct txn *t, struct node *gone)
 	store_discard(s, gone, false);
 }
 
-/*
- * Its reads and writes go on, on a tree that shares nothing older than now: the youngest of all,
- * and let go of again when that has grown old.
- */
-static void txn_doom(struct store *s, struct txn_ages *ages, struct txn *t)
+/* It becomes the youngest of all, and lets go again when what it then stands on has grown old. */
+void txn_doom(struct store *s, struct txn_ages *ages, struct txn *t)
 {
 	t->doomed = true;
-	list_remove(&t->by_age);
-	list_append(&ages->oldest_first, &t->by_age);
+	if (t->ops)
+		t->ops->doomed(t);
+	if (!t->budget->exempt) {
+		list_remove(&t->by_age);
+		list_append(&ages->oldest_first, &t->by_age);
+	}
 	t->retained_at_start = s->heap.retained;
 	store_discard(s, TAKE(t->base), false);
 	store_discard(s, t->tree.root, false);

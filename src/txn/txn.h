@@ -62,6 +62,24 @@ struct txn_sum {
 struct txn_access;
 RB_HEAD(txn_accesses, txn_access);
 
+/*
+ * Told of what transactions do, for who keeps a record of them. NULL in struct txn: nobody wants to
+ * know.
+ */
+struct txn_ops {
+	/* An access is new, or says more than before. */
+	void (*touched)(struct txn *t, const char *path, size_t len, unsigned int saw,
+			unsigned int wrote);
+	/* An edit of its own tree: see tree_ops.changed. */
+	void (*edited)(struct txn *t, const char *path, size_t len, const struct node *n);
+	/* Octets were charged to it besides those that go with an access. */
+	void (*charged)(struct txn *t, uint64_t octets);
+	/* It let go of its snapshot. */
+	void (*doomed)(struct txn *t);
+	/* It is about to be freed. */
+	void (*ended)(struct txn *t);
+};
+
 struct txn {
 	RB_ENTRY(txn) by_id; /* in its owner's set */
 	struct list by_age;  /* among all of unprivileged owners */
@@ -78,7 +96,8 @@ struct txn {
 	uint64_t charge;       /* octets */
 	uint64_t retained_at_start;
 	uint64_t deaths_at_start;
-	uint64_t started_ms;
+	const struct txn_ops *ops; /* borrowed; set by who started it, as the next */
+	void *owner;		   /* borrowed: for ops */
 };
 
 /* All open transactions of unprivileged owners. */
@@ -101,7 +120,7 @@ struct txn *txn_next(struct txn *t);
 
 /* Takes a snapshot; deaths: the ledger's count. The caller has asked the budget. -ENOMEM. */
 int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct budget *budget,
-	    uint32_t id, uint64_t now_ms, uint64_t deaths, struct txn **ret);
+	    uint32_t id, uint64_t deaths, struct txn **ret);
 void txn_free(struct store *s, struct txn_set *set, struct txn *t);
 
 /*
@@ -110,7 +129,7 @@ void txn_free(struct store *s, struct txn_set *set, struct txn *t);
  */
 int txn_note(struct txn *t, const char *path, size_t len, unsigned int saw, unsigned int wrote);
 
-/* Charges octets more to the transaction, until it ends. */
+/* Charges octets more to the transaction, until it ends, and tells of it. */
 void txn_charge(struct txn *t, uint64_t octets);
 
 /*
@@ -121,6 +140,12 @@ void txn_removed(struct store *s, struct txn *t, struct node *gone);
 
 /* What the transaction would charge domid more than now. */
 void txn_delta_of(const struct txn *t, uint16_t domid, int64_t *ret_nodes, int64_t *ret_octets);
+
+/*
+ * Lets go of the snapshot: reads and writes go on, on a tree that shares nothing older than now,
+ * and the end will be EAGAIN.
+ */
+void txn_doom(struct store *s, struct txn_ages *ages, struct txn *t);
 
 /* Lets go of snapshots that keep too much alive. Call it between rounds. */
 void txn_limit_retained(struct store *s, struct txn_ages *ages);
@@ -136,8 +161,9 @@ struct txn_ground {
 
 /*
  * Reserve, check, apply, publish; only the first two can refuse, and a refused transaction
- * changed nothing. 0: committed, events queued. EAGAIN: *ret_conflict says where. EBUSY: must
- * wait for another's hold, c's wake will be called, call again. ENOSPC: an owner's budget; its
+ * changed nothing, though the live tree's tree_ops.changed has been told of what it prepared; the
+ * caller takes that back. 0: committed, events queued. EAGAIN: *ret_conflict says where. EBUSY:
+ * must wait for another's hold, c's wake will be called, call again. ENOSPC: an owner's budget; its
  * refusal is counted. -ENOMEM. The transaction stays the caller's in all cases.
  */
 int txn_commit(const struct txn_ground *g, struct txn *t, struct contender *c,

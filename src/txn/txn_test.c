@@ -177,8 +177,7 @@ static void a_start_without_memory_starts_nothing(void **state)
 
 	(void)state;
 	alloc_fail_nth(1, false);
-	assert_int_equal(txn_new(&g->store, &g->set, &g->ages, &g->budget[3], 1, 0, 0, &t),
-			 -ENOMEM);
+	assert_int_equal(txn_new(&g->store, &g->set, &g->ages, &g->budget[3], 1, 0, &t), -ENOMEM);
 	alloc_fail_end();
 	assert_null(txn_first(&g->set));
 	ground_check(g);

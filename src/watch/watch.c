@@ -256,6 +256,8 @@ int watch_add(struct watch_index *ix, struct watcher *w, const char *path, size_
 	ix->n++;
 	budget_add(w->budget, QUOTA_WATCHES, 1);
 	budget_add(w->budget, QUOTA_MEMORY, charge_of(x));
+	if (ix->changed)
+		ix->changed(ix->data, x, false);
 	if (ret)
 		*ret = x;
 	return 0;
@@ -266,6 +268,8 @@ static void watch_free(struct watch_index *ix, struct watch *x)
 	struct watcher *w = x->owner;
 	struct watch_place *p = x->place;
 
+	if (ix->changed)
+		ix->changed(ix->data, x, true);
 	budget_sub(w->budget, QUOTA_WATCHES, 1);
 	budget_sub(w->budget, QUOTA_MEMORY, charge_of(x));
 	RB_REMOVE(watch_set, &w->set, x);

@@ -57,6 +57,9 @@ struct watch_index {
 	uint64_t next_serial;
 	size_t n;	/* watches */
 	uint64_t steps; /* places and watches passed by changes: see conn_round */
+	/* A watch was set, or is about to go. NULL: nobody wants to know. */
+	void (*changed)(void *data, const struct watch *w, bool removed);
+	void *data; /* borrowed */
 };
 
 /* -ENOMEM. */
