@@ -17,6 +17,7 @@
 
 #include "base/list.h"
 #include "base/siphash.h"
+#include "conn/io.h"
 #include "txn/hold.h"
 #include "txn/txn.h"
 #include "watch/watch.h"
@@ -65,7 +66,31 @@ struct transport_ops {
 	void (*free)(void *transport);
 };
 
+/*
+ * Told of what is to outlive the process, and asked to make it so. All may be NULL: then it is in
+ * the area alone.
+ */
+struct conn_log_ops {
+	/* A connection is new and complete: see conn_opened. */
+	void (*opened)(void *data, const struct conn *c);
+	/* It failed, began anew, or is quiesced or no more. That it goes, table.gone says. */
+	void (*changed)(void *data, const struct conn *c);
+	/* Whether anything was told of since the last commit, by these calls or by others. */
+	bool (*has_changes)(void *data);
+	/*
+	 * Makes final, at once and as one, all that was told of since the last commit and the I/O
+	 * words. seq goes with it, and back to conn_apply_words if it is the last one of all. n may
+	 * be 0. < 0: nothing of it is. The connection whose turn it is then fails; what else was
+	 * done goes with the next commit, and is not seen by anybody before.
+	 */
+	int (*commit)(void *data, uint64_t seq, const struct conn_word *words, size_t n);
+	/* A request that was under way at CONN_DEATHS_MAX deaths is answered EIO and consumed. */
+	void (*refused)(void *data, const struct conn *c, const struct wire_msg *m);
+};
+
 struct conn_table {
+	const struct conn_log_ops *log; /* borrowed; NULL: nobody wants to know */
+	void *log_data;			/* borrowed */
 	struct list all;
 	struct list ready;
 	struct list dirty;  /* with output to send */
@@ -114,9 +139,11 @@ struct conn {
 	uint8_t *in; /* owned: received, not yet handled; NULL: nothing */
 	uint32_t in_len;
 	struct conn_out *out; /* owned: NULL: nothing queued */
+	uint32_t slot;	      /* in the area; its number for others is slot + 1 */
 	bool waiting;	      /* the first request of in waits to be woken */
 	bool blocked;	      /* output full: not read until it drains */
 	bool failed;	      /* broken: neither read nor written */
+	bool quiesced;	      /* nothing is read from its transport */
 	bool closing;	      /* on the closed list */
 	bool want_read;
 	bool want_write;
@@ -132,6 +159,42 @@ void conn_table_fini(struct conn_table *t);
  */
 int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
 	     struct budget *budget, bool privileged, struct conn **ret);
+
+/* It is complete: its domain, prefix and target are set. conn_log_ops.opened is told. */
+void conn_opened(struct conn *c);
+
+/*
+ * Makes final what connections received and queued and what the log was told of. Done at the end
+ * of each turn and before each round; nothing is sent before. 0, or what the log's commit said.
+ */
+int conn_commit(struct conn_table *t);
+
+/*
+ * On: nothing more is read from the transport, whole requests that were taken are served. Off: it
+ * is looked at again.
+ */
+void conn_quiesce(struct conn *c, bool on);
+
+/*
+ * Taking over from a process that is gone, in this order: conn_table_attach; conn_apply_words with
+ * what the last commit of all said; conn_restore for each connection that the log knows;
+ * area_settle, when others have claimed theirs too; conn_table_settle. Where the former process
+ * has stopped between two rounds nothing is written to the area before conn_table_settle.
+ *
+ * As conn_table_init, on the area that the former process had. EINVAL: it is damaged. -ENOMEM.
+ */
+int conn_table_attach(struct conn_table *t, struct area *area);
+/* EINVAL: these are not the words of that commit. */
+int conn_apply_words(struct conn_table *t, uint64_t seq, const struct conn_word *words, size_t n);
+/*
+ * The connection that was in slot under this id, with what it had received and had not sent. It
+ * is woken. As conn_new otherwise; transport is owned also on failure. ENOENT: there is none any
+ * more: its end was under way. EINVAL: damaged. -ENOMEM.
+ */
+int conn_restore(struct conn_table *t, uint32_t slot, uint64_t id, const struct transport_ops *ops,
+		 void *transport, struct budget *budget, bool privileged, struct conn **ret);
+/* Slots that nobody restored are free. */
+void conn_table_settle(struct conn_table *t);
 
 /* Something may be had from or put to the transport. */
 void conn_wake(struct conn *c);
