@@ -105,6 +105,18 @@ static inline int fake_bind(struct hv *hv, uint16_t domid, uint32_t remote, uint
 	return -ENOSPC;
 }
 
+static inline int fake_rebind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_t was,
+			      uint32_t *ret)
+{
+	struct fake_hv *f = fake_of(hv);
+
+	if (was >= FAKE_PORTS || !f->bound[was] || f->dom[domid].port != was)
+		return fake_bind(hv, domid, remote, ret);
+	f->pending[was] = true;
+	*ret = was;
+	return 0;
+}
+
 static inline void fake_unbind(struct hv *hv, uint32_t port)
 {
 	assert_true(fake_of(hv)->bound[port]);
@@ -158,6 +170,7 @@ static inline void fake_init(struct fake_hv *f)
 		.ring_map = fake_map,
 		.ring_unmap = fake_unmap,
 		.evtchn_bind = fake_bind,
+		.evtchn_rebind = fake_rebind,
 		.evtchn_unbind = fake_unbind,
 		.evtchn_notify = fake_notify,
 		.event_next = fake_event,

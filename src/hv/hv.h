@@ -61,6 +61,13 @@ struct hv_ops {
 	 * ports. As Xen does, the new port is pending at once. -ESRCH, -EINVAL, -ENOSPC.
 	 */
 	int (*evtchn_bind)(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t *ret_port);
+	/*
+	 * The same for a port that an earlier process bound as was: the binding is found again
+	 * where it outlived that process, else made anew. The port may have been masked, and what
+	 * was pending may be lost: look at the ring once.
+	 */
+	int (*evtchn_rebind)(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t was,
+			     uint32_t *ret_port);
 	void (*evtchn_unbind)(struct hv *hv, uint32_t port);
 	/* Tells the guest that the ring changed. */
 	int (*evtchn_notify)(struct hv *hv, uint32_t port);
@@ -97,8 +104,21 @@ struct hv {
  */
 int hv_sim_open(const char *dir, struct hv **ret_hv);
 
-/* The real one. -ENOENT, -EACCES, -ENODEV: not on a Xen host, or not in its control domain. */
-int hv_xen_open(struct hv **ret_hv);
+/* What outlives the process that serves, held by another: Xen's event channels. */
+struct hv_kept {
+	int evtchn_fd; /* owned; -1: nothing kept */
+	uint32_t virq; /* its port that tells of changed domains */
+};
+
+/* For who keeps it: opens the device, and never uses it. Errors as hv_xen_open's. */
+int hv_xen_keep(struct hv_kept *ret);
+
+/*
+ * The real one, on what is kept; with evtchn_fd -1, or NULL, on a device of its own. The descriptor
+ * is its own from now on, also on failure. -ENOENT, -EACCES, -ENODEV: not on a Xen host, or not in
+ * its control domain.
+ */
+int hv_xen_open(const struct hv_kept *kept, struct hv **ret_hv);
 
 /* Whether /proc/xen/capabilities says control_d. */
 bool hv_xen_is_present(void);

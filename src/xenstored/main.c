@@ -23,7 +23,7 @@ static int open_hv(const struct options *o, struct hv **ret)
 {
 	bool xen = o->hv == HV_XEN || (o->hv == HV_AUTO && hv_xen_is_present());
 	const char *dir = o->sim_dir ? o->sim_dir : SIM_DIR_DEFAULT;
-	int r = xen ? hv_xen_open(ret) : hv_sim_open(dir, ret);
+	int r = xen ? hv_xen_open(NULL, ret) : hv_sim_open(dir, ret);
 
 	if (r && xen)
 		log_error("cannot reach the Xen hypervisor: %s", strerror(-r));

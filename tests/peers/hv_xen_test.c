@@ -25,7 +25,7 @@ static int host_setup(void **state)
 {
 	(void)state;
 	assert_int_equal(sim_open(getenv("DROVER_SIM_DIR"), &sim), 0);
-	assert_int_equal(hv_xen_open(&hv), 0);
+	assert_int_equal(hv_xen_open(NULL, &hv), 0);
 	return 0;
 }
 

@@ -116,6 +116,24 @@ EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned int
 	return (int)n;
 }
 
+EXPORT int xc_evtchn_status(xc_interface *xch, xc_evtchn_status_t *status)
+{
+	struct sim_table *t = shim_sim()->table;
+	struct sim_port *sp;
+
+	(void)xch;
+	if (status->dom != DOMID_SELF || status->port >= SIM_PORTS)
+		return shim_ret(-EINVAL);
+	sp = &t->port[status->port];
+	status->status = EVTCHNSTAT_closed;
+	if (atomic_load(&sp->kind) != SIM_PORT_DOMAIN)
+		return 0;
+	status->status = EVTCHNSTAT_interdomain;
+	status->u.interdomain.dom = (domid_t)atomic_load(&sp->domid);
+	status->u.interdomain.port = atomic_load(&sp->gport);
+	return 0;
+}
+
 EXPORT const xc_error *xc_get_last_error(xc_interface *xch)
 {
 	static const xc_error error = { XC_INTERNAL_ERROR, "not simulated" };

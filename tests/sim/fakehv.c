@@ -126,6 +126,21 @@ static int evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_t 
 	return 0;
 }
 
+static int evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_t was,
+			 uint32_t *ret_port)
+{
+	struct fake_hv *h = fake_of(hv);
+	struct fake_domain *d = domain_of(h, domid);
+	struct fake_port *fp = was < FAKE_PORTS ? &h->port[was] : NULL;
+
+	if (!d || !fp || !fp->bound || fp->domid != domid || fp->remote != remote ||
+	    fp->unique != d->unique)
+		return evtchn_bind(hv, domid, remote, ret_port);
+	fp->pending = true;
+	*ret_port = was;
+	return 0;
+}
+
 static void evtchn_unbind(struct hv *hv, uint32_t port)
 {
 	struct fake_hv *h = fake_of(hv);
@@ -202,6 +217,7 @@ static const struct hv_ops fake_ops = {
 	.ring_map = ring_map,
 	.ring_unmap = ring_unmap,
 	.evtchn_bind = evtchn_bind,
+	.evtchn_rebind = evtchn_rebind,
 	.evtchn_unbind = evtchn_unbind,
 	.evtchn_notify = evtchn_notify,
 	.fd = no_fd,

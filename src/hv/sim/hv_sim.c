@@ -108,6 +108,13 @@ static int hv_sim_evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote_por
 	return sim_chan_bind(hv_sim(hv)->chan, domid, remote_port, ret_port);
 }
 
+static int hv_sim_evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t was,
+				uint32_t *ret_port)
+{
+	(void)was; /* the directory knows */
+	return sim_chan_bind(hv_sim(hv)->chan, domid, remote_port, ret_port);
+}
+
 static void hv_sim_evtchn_unbind(struct hv *hv, uint32_t port)
 {
 	if (port != hv_sim(hv)->virq)
@@ -164,6 +171,7 @@ static const struct hv_ops hv_sim_ops = {
 	.ring_map = hv_sim_ring_map,
 	.ring_unmap = hv_sim_ring_unmap,
 	.evtchn_bind = hv_sim_evtchn_bind,
+	.evtchn_rebind = hv_sim_evtchn_rebind,
 	.evtchn_unbind = hv_sim_evtchn_unbind,
 	.evtchn_notify = hv_sim_evtchn_notify,
 	.fd = hv_sim_fd,

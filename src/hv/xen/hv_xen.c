@@ -45,6 +45,7 @@ struct hv_xen {
 	struct list foreign;	       /* struct foreign, owned */
 	void *dom0_page;	       /* borrowed: the caller unmaps it */
 	uint32_t virq;
+	bool is_kept;  /* bindings of an earlier process may be there */
 	bool scan_due; /* domains changed since the last scan */
 	struct changes changes;
 	xc_domaininfo_t batch[SCAN_BATCH];
@@ -218,6 +219,21 @@ static int hv_xen_evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote_por
 	return 0;
 }
 
+static int hv_xen_evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t was,
+				uint32_t *ret_port)
+{
+	struct hv_xen *h = hv_xen(hv);
+	xc_evtchn_status_t st = { .dom = DOMID_SELF, .port = was };
+
+	/* its number may be another's by now, where the device was opened anew */
+	if (!h->is_kept || xc_evtchn_status(h->xc, &st) || st.status != EVTCHNSTAT_interdomain ||
+	    st.u.interdomain.dom != domid || st.u.interdomain.port != remote_port ||
+	    xenevtchn_unmask(h->evtchn, was) < 0)
+		return hv_xen_evtchn_bind(hv, domid, remote_port, ret_port);
+	*ret_port = was;
+	return 0;
+}
+
 static void hv_xen_evtchn_unbind(struct hv *hv, uint32_t port)
 {
 	xenevtchn_unbind(hv_xen(hv)->evtchn, port);
@@ -306,6 +322,7 @@ static const struct hv_ops hv_xen_ops = {
 	.ring_map = hv_xen_ring_map,
 	.ring_unmap = hv_xen_ring_unmap,
 	.evtchn_bind = hv_xen_evtchn_bind,
+	.evtchn_rebind = hv_xen_evtchn_rebind,
 	.evtchn_unbind = hv_xen_evtchn_unbind,
 	.evtchn_notify = hv_xen_evtchn_notify,
 	.fd = hv_xen_fd,
@@ -314,27 +331,67 @@ static const struct hv_ops hv_xen_ops = {
 	.dom0_ring_map = hv_xen_dom0_ring_map,
 };
 
-static int hv_xen_open_events(struct hv_xen *h)
+/* The device, with the port that tells of changed domains. */
+static int events_open(xenevtchn_handle **ret, uint32_t *ret_virq)
 {
-	int fd, flags, port;
+	xenevtchn_handle *x;
+	int fd, flags, port, r = 0;
 
 	errno = 0;
-	h->evtchn = xenevtchn_open(NULL, 0);
-	if (!h->evtchn)
+	x = xenevtchn_open(NULL, 0);
+	if (!x)
 		return xen_error(ENODEV);
-	fd = xenevtchn_fd(h->evtchn);
+	fd = xenevtchn_fd(x);
 	flags = fcntl(fd, F_GETFL);
 	/* event_next asks until there is none. */
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
-		return -errno;
-	port = xenevtchn_bind_virq(h->evtchn, VIRQ_DOM_EXC);
-	if (port < 0)
-		return xen_error(ENODEV);
-	h->virq = (uint32_t)port;
+		r = -errno;
+	port = r ? -1 : xenevtchn_bind_virq(x, VIRQ_DOM_EXC);
+	if (!r && port < 0)
+		r = xen_error(ENODEV);
+	if (r) {
+		xenevtchn_close(x);
+		return r;
+	}
+	*ret = x;
+	*ret_virq = (uint32_t)port;
 	return 0;
 }
 
-static int hv_xen_open_all(struct hv_xen *h)
+int hv_xen_keep(struct hv_kept *ret)
+{
+	xenevtchn_handle *x;
+	int r;
+
+	r = events_open(&x, &ret->virq);
+	if (r)
+		return r;
+	/* the handle stays open as long as the process: closing it would close the device */
+	ret->evtchn_fd = xenevtchn_fd(x);
+	return 0;
+}
+
+static int hv_xen_open_events(struct hv_xen *h, const struct hv_kept *kept)
+{
+	if (!kept || kept->evtchn_fd < 0)
+		return events_open(&h->evtchn, &h->virq);
+	errno = 0;
+	h->evtchn = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
+	if (!h->evtchn) {
+		int err = xen_error(ENODEV);
+
+		close(kept->evtchn_fd);
+		return err;
+	}
+	h->virq = kept->virq;
+	h->is_kept = true;
+	/* an earlier process may have taken it and died */
+	xenevtchn_unmask(h->evtchn, h->virq);
+	h->scan_due = true;
+	return 0;
+}
+
+static int hv_xen_open_all(struct hv_xen *h, const struct hv_kept *kept)
 {
 	int r;
 
@@ -342,7 +399,7 @@ static int hv_xen_open_all(struct hv_xen *h)
 	h->xc = xc_interface_open(NULL, NULL, 0);
 	if (!h->xc)
 		return xen_error(ENODEV);
-	r = hv_xen_open_events(h);
+	r = hv_xen_open_events(h, kept);
 	if (r)
 		return r;
 	h->gnttab = xengnttab_open(NULL, 0);
@@ -356,7 +413,7 @@ static int hv_xen_open_all(struct hv_xen *h)
 	return r;
 }
 
-int hv_xen_open(struct hv **ret_hv)
+int hv_xen_open(const struct hv_kept *kept, struct hv **ret_hv)
 {
 	struct hv_xen *h = calloc(1, sizeof(*h));
 	int r;
@@ -365,7 +422,7 @@ int hv_xen_open(struct hv **ret_hv)
 		return -ENOMEM;
 	h->hv.ops = &hv_xen_ops;
 	list_init(&h->foreign);
-	r = hv_xen_open_all(h);
+	r = hv_xen_open_all(h, kept);
 	if (r) {
 		hv_xen_free(&h->hv);
 		return r;
