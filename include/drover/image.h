@@ -94,7 +94,8 @@ struct drover_octets {
 struct drover_list {
 	const void *entry;
 	uint32_t n;
-	bool foreign; /* of the other byte order than this machine's */
+	bool foreign;  /* of the other byte order than this machine's */
+	bool no_flags; /* of an access list: its flags are padding */
 };
 
 /* One entry of an access list. */
@@ -152,7 +153,7 @@ enum drover_conn_kind {
 };
 
 #define DROVER_CONN_READ_ONLY 1u /* seed layout, socket */
-#define DROVER_CONN_UNIQUE_ID 2u /* unique_id is stated; upstream layout, ring, version 2 */
+#define DROVER_CONN_UNIQUE_ID 2u /* unique_id is stated; upstream layout, ring */
 
 struct drover_connection {
 	uint32_t conn_id;
@@ -183,7 +184,7 @@ struct drover_connection {
 /* WATCH, WATCH_DEPTH, UNWATCH. */
 struct drover_watch {
 	uint32_t conn_id;
-	uint32_t depth; /* of WATCH_DEPTH, 0 … 65535; DROVER_DEPTH_ANY when read of a writer that
+	uint32_t depth; /* of WATCH_DEPTH, 0 … 65534; DROVER_DEPTH_ANY when read of a writer that
 			 * loses it, and for WATCH and UNWATCH */
 	struct drover_octets path; /* absolute, relative or special, as the client wrote it */
 	struct drover_octets token;
