@@ -38,10 +38,10 @@ const char *drover_libxl_type_name(uint32_t type);
 /* What was wrong, and where. */
 struct drover_libxl_error {
 	uint64_t record; /* of the container, the first after the header is 0 */
-	uint64_t offset; /* in the file: of the record, or within the libxc stream of its record */
+	uint64_t offset; /* in the input, of what broke it */
 	uint32_t type;	 /* of the container's record */
 	bool in_header;	 /* of the file or the container */
-	bool in_libxc;	 /* offset is that of a part of the libxc stream */
+	bool in_libxc;	 /* in the libxc stream that follows the record */
 	char text[160];	 /* the rule that was broken; always NUL-terminated */
 };
 
