@@ -15,8 +15,9 @@
 #include "base/own.h"
 #include "conn/out.h"
 
-int conn_table_init(struct conn_table *t)
+int conn_table_init(struct conn_table *t, struct area *area)
 {
+	t->area = area;
 	list_init(&t->all);
 	list_init(&t->ready);
 	list_init(&t->dirty);
@@ -73,7 +74,7 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 }
 
 int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
-	     struct budget *budget, bool privileged, struct conn **ret)
+	     struct budget *budget, bool privileged, uint64_t peer_id, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -85,6 +86,7 @@ int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transp
 	c->ops = ops;
 	c->transport = transport;
 	c->id = ++t->next_id;
+	c->peer_id = peer_id;
 	watcher_init(&c->watcher);
 	c->watcher.event = conn_event;
 	c->watcher.budget = budget;
@@ -102,6 +104,14 @@ int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transp
 	t->n++;
 	*ret = c;
 	return 0;
+}
+
+void conn_opened(struct conn *c)
+{
+	const struct conn_log_ops *log = c->table->log;
+
+	if (log && log->opened)
+		log->opened(c->table->log_data, c);
 }
 
 void conn_wake(struct conn *c)
@@ -375,7 +385,8 @@ static void note_stall(struct conn *c)
  */
 static bool restart(struct conn *c)
 {
-	if (!c->ops->restart || c->ops->recv(c->transport, c->table->scratch, 0) != -ERESTART)
+	if (!c->ops->restart ||
+	    c->ops->recv(c->transport, &c->table->recv_cell, c->table->scratch, 0) != -ERESTART)
 		return false;
 	conn_reset(c);
 	c->failed = false;
@@ -399,7 +410,8 @@ static bool serve(struct conn *c)
 	/* whole requests are handled first; what was not read meanwhile nobody tells of again */
 	unread = wire_parse(c->in, len, &m, &size) != EAGAIN;
 	if (!unread)
-		n = c->ops->recv(c->transport, t->scratch + len, CONN_INPUT_MAX - len);
+		n = c->ops->recv(c->transport, &t->recv_cell, t->scratch + len,
+				 CONN_INPUT_MAX - len);
 	if (n == -ERESTART)
 		return true;
 	if (n == -EBADMSG)

@@ -44,11 +44,17 @@ struct transport_ops {
 	/*
 	 * Octets received, at most room. 0: none now. -EPIPE: closed. -EBADMSG: indices broken.
 	 * -ERESTART: the peer asks for a fresh connection, see restart; room may be 0 to ask
-	 * for just that.
+	 * for just that. cell is in the area: msg.msg_len is to say how many octets were moved
+	 * as soon as they cannot be had again.
 	 */
-	ssize_t (*recv)(void *transport, void *buf, size_t room);
+	ssize_t (*recv)(void *transport, struct conn_cell *cell, void *buf, size_t room);
 	/* Octets taken, maybe fewer than len, 0: full. Errors as recv. */
-	ssize_t (*send)(void *transport, const void *buf, size_t len);
+	ssize_t (*send)(void *transport, struct conn_cell *cell, const void *buf, size_t len);
+	/*
+	 * How many octets a call moved whose process is gone, and what it left half done is
+	 * finished: cell is as that process left it. NULL: what cell->msg.msg_len says.
+	 */
+	size_t (*recover)(void *transport, const struct conn_cell *cell, bool sent);
 	/* Which of the two is waited for: conn_wake when it may be had. NULL: always told. */
 	void (*want)(void *transport, bool read, bool write);
 	/* Both directions empty again, the peer told. NULL: never asked for. */
@@ -110,8 +116,11 @@ struct conn_table {
 	void (*gone)(void *data, struct conn *c);
 	/* Each octet sequence in and out, for the trace file. NULL: not traced. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
-	void *trace_data;	/* borrowed */
-	void *data;		/* borrowed */
+	void *trace_data;      /* borrowed */
+	void *data;	       /* borrowed */
+	struct area *area;     /* borrowed, or own_area */
+	struct area *own_area; /* owned; NULL: area is somebody else's */
+	struct conn_cell recv_cell, send_cell;
 	uint8_t *scratch;	/* owned: what is being parsed */
 	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */
 	size_t n_spare;
@@ -134,6 +143,7 @@ struct conn {
 	struct domain *domain; /* borrowed: whose ring it is; NULL: a socket */
 	const char *prefix;    /* borrowed: "/local/domain/5", what relative paths are below */
 	uint64_t id;
+	uint64_t peer_id; /* of a socket, as its maker numbers it; 0: a ring */
 	uint32_t next_tx;
 	uint32_t n_txns;
 	uint8_t *in; /* owned: received, not yet handled; NULL: nothing */
@@ -149,16 +159,20 @@ struct conn {
 	bool want_write;
 };
 
-int conn_table_init(struct conn_table *t);
+/*
+ * area is borrowed and outlives the table; NULL: the table has one of its own, in memory of this
+ * process alone. -ENOMEM.
+ */
+int conn_table_init(struct conn_table *t, struct area *area);
 /* Closes all connections. Accepts a zeroed table. */
 void conn_table_fini(struct conn_table *t);
 
 /*
  * A connection over transport, which it owns from now on, also on failure. budget is borrowed
- * and outlives it. -ENOMEM.
+ * and outlives it. peer_id is whatever the maker knows the peer by, 0 for rings. -ENOMEM.
  */
 int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
-	     struct budget *budget, bool privileged, struct conn **ret);
+	     struct budget *budget, bool privileged, uint64_t peer_id, struct conn **ret);
 
 /* It is complete: its domain, prefix and target are set. conn_log_ops.opened is told. */
 void conn_opened(struct conn *c);
@@ -192,7 +206,8 @@ int conn_apply_words(struct conn_table *t, uint64_t seq, const struct conn_word 
  * more: its end was under way. EINVAL: damaged. -ENOMEM.
  */
 int conn_restore(struct conn_table *t, uint32_t slot, uint64_t id, const struct transport_ops *ops,
-		 void *transport, struct budget *budget, bool privileged, struct conn **ret);
+		 void *transport, struct budget *budget, bool privileged, uint64_t peer_id,
+		 struct conn **ret);
 /* Slots that nobody restored are free. */
 void conn_table_settle(struct conn_table *t);
 

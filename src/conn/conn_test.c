@@ -82,7 +82,7 @@ static void a_length_over_4096_closes_a_socket_at_once_and_serves_what_came_befo
 		bench_run(b);
 		assert_string_equal(b->handled, three_handled);
 		assert_true(b->line[1].freed);
-		assert_int_equal(b->line[1].budget.refused[REFUSAL_PROTOCOL], 1);
+		assert_int_equal(b->line[1].budget.counters->refused[REFUSAL_PROTOCOL], 1);
 		bench_free(b);
 	}
 }
@@ -198,7 +198,7 @@ static void a_guest_that_reads_no_replies_is_not_read_past_its_quota(void **stat
 		line_ask(b, 1, i, "x");
 	bench_run(b);
 	assert_int_equal(b->n_handled, 20);
-	assert_int_equal(l->budget.refused[REFUSAL_STALL], 1);
+	assert_int_equal(l->budget.counters->refused[REFUSAL_STALL], 1);
 	for (unsigned int i = 0; i < 50; i++) { /* one reply read, one request more */
 		l->out_room += WIRE_HEADER_SIZE + 1;
 		conn_wake(l->conn);

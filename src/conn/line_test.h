@@ -50,7 +50,7 @@ struct bench {
 	bool mute; /* no reply */
 };
 
-static inline ssize_t line_recv(void *transport, void *buf, size_t room)
+static inline ssize_t line_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)
 {
 	struct line *l = transport;
 	size_t n = l->in_len < room ? l->in_len : room;
@@ -58,10 +58,12 @@ static inline ssize_t line_recv(void *transport, void *buf, size_t room)
 	memcpy(buf, l->in, n);
 	memmove(l->in, l->in + n, l->in_len - n);
 	l->in_len -= n;
+	conn_cell_note(cell, n);
 	return (ssize_t)n;
 }
 
-static inline ssize_t line_send(void *transport, const void *buf, size_t len)
+static inline ssize_t line_send(void *transport, struct conn_cell *cell, const void *buf,
+				size_t len)
 {
 	struct line *l = transport;
 	size_t n = l->out_room - l->out_len;
@@ -69,6 +71,7 @@ static inline ssize_t line_send(void *transport, const void *buf, size_t len)
 	n = n < len ? n : len;
 	memcpy(l->out + l->out_len, buf, n);
 	l->out_len += n;
+	conn_cell_note(cell, n);
 	return (ssize_t)n;
 }
 
@@ -122,14 +125,14 @@ static inline struct bench *bench_new(void)
 	b->t.handle = bench_handle;
 	b->t.data = b;
 	b->t.key = key;
-	assert_int_equal(conn_table_init(&b->t), 0);
+	assert_int_equal(conn_table_init(&b->t, NULL), 0);
 	for (uint16_t i = 0; i < LINES; i++) {
 		struct line *l = &b->line[i];
 
-		budget_init(&l->budget, &b->policy, i); /* line 0 is the control domain's */
+		budget_init(&l->budget, &b->policy, i, NULL); /* line 0 is the control domain's */
 		l->want_read = true;
 		l->out_room = sizeof(l->out);
-		assert_int_equal(conn_new(&b->t, &ops, l, &l->budget, !i, &l->conn), 0);
+		assert_int_equal(conn_new(&b->t, &ops, l, &l->budget, !i, 0, &l->conn), 0);
 	}
 	return b;
 }

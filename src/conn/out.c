@@ -247,7 +247,7 @@ int out_flush(struct conn *c)
 	ssize_t n;
 
 	while (c->out && c->out->len > c->out->sent) {
-		n = c->ops->send(c->transport, c->out->buf + c->out->sent,
+		n = c->ops->send(c->transport, &c->table->send_cell, c->out->buf + c->out->sent,
 				 c->out->len - c->out->sent);
 		if (n < 0)
 			return (int)n;

@@ -210,7 +210,7 @@ static void an_event_over_a_quota_or_too_long_is_dropped_and_counted(void **stat
 	event(l->conn, "/b", "t"); /* 16 + 3 + 2 */
 	event(l->conn, "/c", "t");
 	assert_int_equal(conn_queued(l->conn).events, 2);
-	assert_int_equal(l->budget.refused[REFUSAL_EVENT_DROPPED], 1);
+	assert_int_equal(l->budget.counters->refused[REFUSAL_EVENT_DROPPED], 1);
 	bench_free(b);
 }
 
@@ -235,7 +235,7 @@ static void unread_events_go_stale_and_replies_do_not(void **state)
 			bench_run(b);
 		}
 		conn_tick(&b->t, b->now_ms);
-		if (!gone_ms && l->budget.refused[REFUSAL_EVENT_DROPPED])
+		if (!gone_ms && l->budget.counters->refused[REFUSAL_EVENT_DROPPED])
 			gone_ms = b->now_ms;
 		if (b->now_ms == 1600)
 			assert_int_equal(conn_queued(c).events, 2);
@@ -243,7 +243,7 @@ static void unread_events_go_stale_and_replies_do_not(void **state)
 	assert_in_range(gone_ms, 1000, 1250);
 	assert_int_equal(conn_queued(c).events, 1); /* the one that is half sent */
 	assert_int_equal(conn_queued(c).replies, 1);
-	assert_int_equal(l->budget.refused[REFUSAL_EVENT_DROPPED], 2);
+	assert_int_equal(l->budget.counters->refused[REFUSAL_EVENT_DROPPED], 2);
 	l->out_room = sizeof(l->out);
 	conn_wake(c);
 	bench_run(b);
@@ -273,7 +273,7 @@ static void who_reads_in_time_loses_nothing_though_never_all_is_read(void **stat
 		bench_run(b);
 		conn_tick(&b->t, b->now_ms);
 	}
-	assert_int_equal(l->budget.refused[REFUSAL_EVENT_DROPPED], 0);
+	assert_int_equal(l->budget.counters->refused[REFUSAL_EVENT_DROPPED], 0);
 	assert_int_equal(conn_queued(c).events, 15);
 	bench_free(b);
 }
@@ -301,7 +301,7 @@ static void a_queue_without_memory_is_no_queue(void **state)
 		assert_null(l->conn->out);
 		assert_false(l->want_write);
 		assert_int_equal(l->budget.used[QUOTA_MEMORY], 0);
-		assert_int_equal(l->budget.refused[REFUSAL_EVENT_DROPPED], n);
+		assert_int_equal(l->budget.counters->refused[REFUSAL_EVENT_DROPPED], n);
 	}
 	assert_int_equal(conn_queued(l->conn).events, 1);
 	/* a reply is not dropped: its connection ends */

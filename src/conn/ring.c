@@ -28,7 +28,7 @@ struct ring_transport *ring_transport_new(struct hv *hv, uint16_t domid, void *p
 	return t;
 }
 
-static ssize_t ring_recv(void *transport, void *buf, size_t room)
+static ssize_t ring_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)
 {
 	struct ring_transport *t = transport;
 	struct xenstore_domain_interface *p = t->page;
@@ -52,12 +52,14 @@ static ssize_t ring_recv(void *transport, void *buf, size_t room)
 	first = XENSTORE_RING_SIZE - at < len ? XENSTORE_RING_SIZE - at : len;
 	memcpy(buf, p->req + at, first);
 	memcpy((char *)buf + first, p->req, len - first);
+	cell->ring_at = cons;
+	conn_cell_note(cell, len);
 	STORE(&p->req_cons, cons + len);
 	t->moved = true;
 	return (ssize_t)len;
 }
 
-static ssize_t ring_send(void *transport, const void *buf, size_t len)
+static ssize_t ring_send(void *transport, struct conn_cell *cell, const void *buf, size_t len)
 {
 	struct ring_transport *t = transport;
 	struct xenstore_domain_interface *p = t->page;
@@ -81,9 +83,31 @@ static ssize_t ring_send(void *transport, const void *buf, size_t len)
 	first = XENSTORE_RING_SIZE - at < n ? XENSTORE_RING_SIZE - at : n;
 	memcpy(p->rsp + at, buf, first);
 	memcpy(p->rsp, (const char *)buf + first, n - first);
+	cell->ring_at = prod;
+	__atomic_store_n(&cell->ring_len, n, __ATOMIC_RELEASE);
 	__atomic_store_n(&p->rsp_prod, prod + n, __ATOMIC_SEQ_CST);
+	conn_cell_note(cell, n);
 	t->moved = true;
 	return (ssize_t)n;
+}
+
+/*
+ * What was noted as received is in the scratch, whether or not its index was moved yet. What was
+ * about to be sent is sent if its index was moved: a guest that moves it itself harms itself alone.
+ */
+static size_t ring_recover(void *transport, const struct conn_cell *cell, bool sent)
+{
+	struct ring_transport *t = transport;
+	uint32_t n = cell->msg.msg_len;
+
+	if (n > XENSTORE_RING_SIZE || cell->ring_len > XENSTORE_RING_SIZE)
+		return 0;
+	if (!sent && n && LOAD(&t->page->req_cons) == cell->ring_at)
+		STORE(&t->page->req_cons, cell->ring_at + n);
+	if (sent && !n && LOAD(&t->page->rsp_prod) == cell->ring_at + cell->ring_len)
+		n = cell->ring_len;
+	t->moved = true;
+	return n;
 }
 
 /*
@@ -153,6 +177,7 @@ const struct transport_ops *ring_transport_ops(void)
 	static const struct transport_ops ops = {
 		.recv = ring_recv,
 		.send = ring_send,
+		.recover = ring_recover,
 		.restart = ring_restart,
 		.kick = ring_kick,
 		.has_more = ring_has_more,

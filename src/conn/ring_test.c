@@ -31,11 +31,11 @@ static struct guest *guest_new(uint32_t features)
 	g->hv.dom[5].maps = 1;
 	assert_int_equal(fake_bind(&g->hv.hv, 5, 1, &port), 0);
 	g->page = g->hv.dom[5].page;
-	budget_init(&g->budget, &g->b->policy, 5);
+	budget_init(&g->budget, &g->b->policy, 5, NULL);
 	t = ring_transport_new(&g->hv.hv, 5, g->page, port, features);
 	assert_non_null(t);
-	assert_int_equal(conn_new(&g->b->t, ring_transport_ops(), t, &g->budget, false, &g->conn),
-			 0);
+	assert_int_equal(
+		conn_new(&g->b->t, ring_transport_ops(), t, &g->budget, false, 0, &g->conn), 0);
 	g->conn->domain = (struct domain *)(void *)g;
 	return g;
 }
@@ -146,7 +146,7 @@ static void an_index_out_of_range_ends_the_ring_until_it_is_reconnected(void **s
 		assert_int_equal(p->error, table[i].want);
 		assert_int_equal(g->conn->failed, !!table[i].want);
 		if (table[i].want) {
-			assert_int_equal(g->budget.refused[REFUSAL_PROTOCOL], 1);
+			assert_int_equal(g->budget.counters->refused[REFUSAL_PROTOCOL], 1);
 			p->req_cons = p->req_prod = p->rsp_cons = p->rsp_prod = 0;
 			assert_int_equal(guest_put(g, (const uint8_t *)"0123456789abcdef", 16), 0);
 			guest_run(g); /* repaired indices do not help */
@@ -238,7 +238,7 @@ static void a_reconnect_is_seen_before_indices_are_judged(void **state)
 	guest_run(g);
 	assert_int_equal(g->page->connection, XENSTORE_CONNECTED);
 	assert_int_equal(g->page->error, 0);
-	assert_int_equal(g->budget.refused[REFUSAL_PROTOCOL], 0);
+	assert_int_equal(g->budget.counters->refused[REFUSAL_PROTOCOL], 0);
 	guest_ask(g, 1, 9);
 	guest_free(g);
 }

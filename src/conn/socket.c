@@ -1,35 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Socket transport. Invariant: no call blocks and none raises a signal.
+ * Socket transport. Invariant: no call blocks and none raises a signal; how much was moved is
+ * stored by the kernel, in memory that outlives the process, within the call that moves it.
  */
 #include "conn/socket.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
-static ssize_t result(ssize_t n)
+static ssize_t failure(void)
 {
-	if (n >= 0)
-		return n;
 	return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
 }
 
-static ssize_t socket_recv(void *transport, void *buf, size_t room)
+static struct mmsghdr *message(struct conn_cell *cell, const void *buf, size_t len)
+{
+	cell->iov.iov_base = (void *)(uintptr_t)buf;
+	cell->iov.iov_len = len;
+	cell->msg.msg_hdr.msg_iov = &cell->iov;
+	cell->msg.msg_hdr.msg_iovlen = 1;
+	return &cell->msg;
+}
+
+static ssize_t socket_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)
 {
 	struct socket_transport *s = transport;
-	ssize_t n;
 
 	if (!room)
 		return 0;
-	n = recv(s->fd, buf, room, MSG_DONTWAIT);
-	return n ? result(n) : -EPIPE;
+	if (recvmmsg(s->fd, message(cell, buf, room), 1, MSG_DONTWAIT, NULL) != 1)
+		return failure();
+	return cell->msg.msg_len ? (ssize_t)cell->msg.msg_len : -EPIPE;
 }
 
-static ssize_t socket_send(void *transport, const void *buf, size_t len)
+static ssize_t socket_send(void *transport, struct conn_cell *cell, const void *buf, size_t len)
 {
 	struct socket_transport *s = transport;
 
-	return result(send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL));
+	if (sendmmsg(s->fd, message(cell, buf, len), 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+		return failure();
+	return (ssize_t)cell->msg.msg_len;
 }
 
 static void socket_want(void *transport, bool read, bool write)

@@ -67,7 +67,7 @@ void report_memory(struct core *core, FILE *f)
 		fprintf(f, "domain %u:", d->domid);
 		for (enum quota_id q = 0; q < QUOTA_COUNTED; q++)
 			fprintf(f, " %s %" PRIu64 " (at most %" PRIu64 ")", quota_name(q),
-				d->budget.used[q], d->budget.peak[q]);
+				d->budget.used[q], d->budget.counters->peak[q]);
 		fprintf(f, "\n");
 	}
 }
@@ -94,10 +94,10 @@ int report_quota_max(struct core *core, struct text *out, bool reset)
 		uint64_t max = 0;
 
 		list_for_each(d, &core->domains.all, all) {
-			if (d->domid && d->budget.peak[q] > max)
-				max = d->budget.peak[q];
+			if (d->domid && d->budget.counters->peak[q] > max)
+				max = d->budget.counters->peak[q];
 			if (reset)
-				d->budget.peak[q] = d->budget.used[q];
+				d->budget.counters->peak[q] = d->budget.used[q];
 		}
 		text_add(out, "%-17s: %8" PRIu64 "\n", quota_name(q), max);
 	}
@@ -122,10 +122,11 @@ static bool add_domain(const struct domain *d, struct text *out)
 		 " conflicts=%" PRIu64 " outstanding=%zu",
 		 d->domid, d->introduced, b->used[QUOTA_NODES], b->used[QUOTA_MEMORY],
 		 b->used[QUOTA_WATCHES], b->used[QUOTA_TRANSACTIONS], q.octets, q.events,
-		 b->requests, b->conflicts, q.replies);
+		 b->counters->requests, b->counters->conflicts, q.replies);
 	for (unsigned int k = 0; k < REFUSAL_COUNT; k++)
-		if (b->refused[k])
-			text_add(&l, " refused.%s=%" PRIu64, refusal_name(k), b->refused[k]);
+		if (b->counters->refused[k])
+			text_add(&l, " refused.%s=%" PRIu64, refusal_name(k),
+				 b->counters->refused[k]);
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
 		text_add(&l, " limit.%s=%" PRIu64, quota_name(limits[i]),
 			 b->limits.hard[limits[i]]);
@@ -144,7 +145,8 @@ void report_stats(struct core *core, uint64_t uptime_ms, uint16_t from, struct t
 			 " watches=%zu connections=%zu transactions=%" PRIu64 " rounds=%" PRIu64
 			 " requests=%" PRIu64 " uptime_ms=%" PRIu64 " domains=%zu\n",
 			 live_nodes(core), core->watches.n, core->conns.n, open_transactions(core),
-			 core->rounds, core->requests, uptime_ms, core->domains.n);
+			 core->counters->rounds, core->counters->requests, uptime_ms,
+			 core->domains.n);
 	for (unsigned int id = from; id <= UINT16_MAX; id++) {
 		d = domain_find(&core->domains, (uint16_t)id);
 		if (d && !add_domain(d, out)) {

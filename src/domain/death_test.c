@@ -198,7 +198,7 @@ static void a_recycled_domid_inherits_nothing(void **state)
 		assert_int_equal(d->conn->watcher.target, PERM_NO_DOMID);
 		assert_int_equal(d->features, RING_FEATURES);
 		assert_int_equal(d->budget.limits.hard[QUOTA_NODES], 1000);
-		assert_int_equal(d->budget.refused[QUOTA_NODES], 0);
+		assert_int_equal(d->budget.counters->refused[QUOTA_NODES], 0);
 		assert_int_equal(host_has(h, "/h"), keep[i]);
 		perms_release(h->perms, before);
 		perms_release(h->perms, between);

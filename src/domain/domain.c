@@ -71,7 +71,7 @@ static int domain_new(struct domain_table *t, uint16_t domid, struct domain **re
 		return FAULT(-ENOMEM);
 	d->domid = domid;
 	d->features = RING_FEATURES;
-	budget_init(&d->budget, t->policy, domid);
+	budget_init(&d->budget, t->policy, domid, NULL);
 	if (domid == t->priv_domid)
 		d->budget.exempt = true;
 	list_init(&d->stubs);
@@ -161,11 +161,13 @@ struct domain *domain_find(struct domain_table *t, uint16_t domid)
 static void domain_renew(struct domain_table *t, struct domain *d)
 {
 	struct budget was = d->budget;
+	bool own = d->budget.counters == &d->budget.own;
 
-	budget_init(&d->budget, t->policy, d->domid);
+	memset(was.counters, 0, sizeof(*was.counters));
+	budget_init(&d->budget, t->policy, d->domid, own ? NULL : was.counters);
 	d->budget.exempt = was.exempt;
 	memcpy(d->budget.used, was.used, sizeof(was.used));
-	memcpy(d->budget.peak, was.used, sizeof(was.used));
+	memcpy(d->budget.counters->peak, was.used, sizeof(was.used));
 	d->features = RING_FEATURES;
 	domain_strip(t, d->domid);
 }
@@ -254,7 +256,7 @@ static int connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 		return r ? r : FAULT(-ENOMEM);
 	}
 	r = conn_new(t->conns, ring_transport_ops(), ring, &d->budget,
-		     !d->domid || d->domid == t->priv_domid, &c);
+		     !d->domid || d->domid == t->priv_domid, 0, &c);
 	if (r)
 		return r;
 	c->domain = d;
@@ -265,6 +267,7 @@ static int connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 	t->by_port[port] = c;
 	d->conn = c;
 	d->local_port = port;
+	conn_opened(c);
 	conn_wake(c);
 	return 0;
 }

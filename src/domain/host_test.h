@@ -99,7 +99,7 @@ static inline struct host *host_new(void)
 	h->domains.store = &h->store;
 	h->domains.watches = &h->watches;
 	h->domains.priv_domid = PERM_NO_DOMID;
-	assert_int_equal(conn_table_init(&h->conns), 0);
+	assert_int_equal(conn_table_init(&h->conns, NULL), 0);
 	assert_int_equal(watch_index_init(&h->watches), 0);
 	assert_int_equal(domain_table_init(&h->domains), 0);
 	assert_int_equal(perms_intern(h->perms, &root, 1, &p), 0);

@@ -188,7 +188,7 @@ static int core_init(struct core *core)
 	if (!core->perms)
 		return FAULT(-ENOMEM);
 	wire_up(core);
-	r = conn_table_init(&core->conns);
+	r = conn_table_init(&core->conns, core->opt.area);
 	if (!r)
 		r = watch_index_init(&core->watches);
 	if (!r)
@@ -214,6 +214,7 @@ int core_new(const struct core_options *opt, struct hv *hv, struct core **ret)
 	if (!core)
 		return FAULT(-ENOMEM);
 	core->opt = *opt;
+	core->counters = opt->counters ? opt->counters : &core->own_counters;
 	core->hv = hv;
 	r = core_init(core);
 	if (r) {
@@ -238,16 +239,17 @@ void core_free(struct core *core)
 }
 
 int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
-		    struct conn **ret)
+		    uint64_t peer_id, struct conn **ret)
 {
 	struct domain *dom0 = domain_find(&core->domains, 0);
 	int r;
 
-	r = conn_new(&core->conns, ops, transport, &dom0->budget, true, ret);
+	r = conn_new(&core->conns, ops, transport, &dom0->budget, true, peer_id, ret);
 	if (r)
 		return r;
 	(*ret)->prefix = dom0->prefix;
 	(*ret)->watcher.rel_len = (uint32_t)strlen(dom0->prefix) + 1;
+	conn_opened(*ret);
 	return 0;
 }
 
@@ -262,7 +264,7 @@ bool core_round(struct core *core, uint64_t now_ms)
 
 	core->now_ms = now_ms;
 	core->opt.policy->now_ms = now_ms;
-	core->rounds++;
+	core->counters->rounds++;
 	while (hold_tick(&core->holds, now_ms) <= now_ms)
 		;
 	conn_tick(&core->conns, now_ms);

@@ -56,6 +56,12 @@ struct core_log_ops {
 	void (*rewind)(void *data, uint64_t mark);
 };
 
+/* What is counted as long as there is a daemon, whatever becomes of the process. */
+struct core_counters {
+	uint64_t requests;
+	uint64_t rounds;
+};
+
 struct core_options {
 	struct siphash_key key;	     /* of all hashes that guests can feed: random */
 	struct quota_policy *policy; /* borrowed: limits of new domains, reports */
@@ -72,6 +78,12 @@ struct core_options {
 	/* Octets in and out, for the trace file; may be NULL. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
 	void *trace_data; /* borrowed */
+	/*
+	 * Where connections have what outlives the process; borrowed. One that was attached is
+	 * taken over: see conn_table_attach. NULL: in memory of this process alone.
+	 */
+	struct area *area;
+	struct core_counters *counters; /* borrowed; NULL: the core's own */
 };
 
 struct core {
@@ -88,8 +100,8 @@ struct core {
 	struct domain_table domains;
 	struct op_reply reply;
 	uint64_t now_ms;
-	uint64_t requests;
-	uint64_t rounds;
+	struct core_counters *counters; /* borrowed, or own_counters */
+	struct core_counters own_counters;
 };
 
 /*
@@ -111,9 +123,12 @@ int core_start_txn(struct core *core, struct conn *c, uint32_t id, struct txn **
 /* The limits that new domains start with were changed. */
 void core_policy_changed(struct core *core);
 
-/* A socket, privileged, charged to domain 0. transport is owned at once. -ENOMEM. */
+/*
+ * A socket, privileged, charged to domain 0. transport is owned at once. peer_id: see conn_new.
+ * -ENOMEM.
+ */
 int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
-		    struct conn **ret);
+		    uint64_t peer_id, struct conn **ret);
 
 /* Takes hypervisor events; true: more are pending. < 0: the event channel is lost. */
 int core_hv_events(struct core *core);

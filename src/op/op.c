@@ -104,8 +104,8 @@ bool op_handle(void *data, struct conn *c, const struct wire_msg *m)
 	r = call(&o);
 	if (r == OP_WAIT)
 		return false;
-	core->requests++;
-	c->watcher.budget->requests++;
+	core->counters->requests++;
+	c->watcher.budget->counters->requests++;
 	if (r)
 		conn_reply_error(c, &m->hdr, r < 0 ? -r : r);
 	else if (!core->reply.sent && !core->reply.len)

@@ -94,7 +94,7 @@ static void a_request_over_a_quota_is_refused_whole_and_told_of_by_name(void **s
 			snprintf(text, sizeof(text), "domain 5: refused by %s: %s", quota_name(q),
 				 wire_type_name(table[i].type));
 			assert_non_null(strstr(w->reported, text));
-			assert_int_equal(b->refused[q], 1);
+			assert_int_equal(b->counters->refused[q], 1);
 			assert_int_equal(b->used[QUOTA_NODES], used[QUOTA_NODES]);
 			assert_int_equal(b->used[QUOTA_MEMORY], used[QUOTA_MEMORY]);
 			assert_string_equal(ask(w, 0, XS_DIRECTORY, "/local/domain/5|"), "");

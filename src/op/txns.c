@@ -73,7 +73,7 @@ int op_transaction_end(struct op_call *o)
 		return OP_WAIT;
 	hold_wait_over(&c->contender);
 	if (r == EAGAIN)
-		c->watcher.budget->conflicts++;
+		c->watcher.budget->counters->conflicts++;
 	hold_ended(&core->holds, &c->contender, o->txn->id, commit && !r,
 		   r == EAGAIN ? lost.path : NULL, lost.len);
 	txn_free(&core->store, &c->txns, o->txn);

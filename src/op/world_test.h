@@ -32,7 +32,7 @@ struct world {
 	uint64_t now_ms;
 };
 
-static inline ssize_t mouth_recv(void *transport, void *buf, size_t room)
+static inline ssize_t mouth_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)
 {
 	struct mouth *m = transport;
 	size_t n = m->in_len < room ? m->in_len : room;
@@ -40,16 +40,19 @@ static inline ssize_t mouth_recv(void *transport, void *buf, size_t room)
 	memcpy(buf, m->in, n);
 	memmove(m->in, m->in + n, m->in_len - n);
 	m->in_len -= n;
+	conn_cell_note(cell, n);
 	return (ssize_t)n;
 }
 
-static inline ssize_t mouth_send(void *transport, const void *buf, size_t len)
+static inline ssize_t mouth_send(void *transport, struct conn_cell *cell, const void *buf,
+				 size_t len)
 {
 	struct mouth *m = transport;
 
 	assert_in_range(m->out_len + len, 0, sizeof(m->out));
 	memcpy(m->out + m->out_len, buf, len);
 	m->out_len += len;
+	conn_cell_note(cell, len);
 	return (ssize_t)len;
 }
 
@@ -72,7 +75,7 @@ static inline void world_connect(struct world *w, unsigned int i)
 						  .free = mouth_free };
 
 	w->socket[i].in_len = w->socket[i].out_len = 0;
-	assert_int_equal(core_add_socket(w->core, &ops, &w->socket[i], &w->socket[i].conn), 0);
+	assert_int_equal(core_add_socket(w->core, &ops, &w->socket[i], 0, &w->socket[i].conn), 0);
 }
 
 static inline struct world *world_new(void)

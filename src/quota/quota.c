@@ -86,9 +86,11 @@ int quota_find(const char *name, size_t len, enum quota_id *ret)
 	return ENOENT;
 }
 
-void budget_init(struct budget *b, struct quota_policy *policy, uint16_t domid)
+void budget_init(struct budget *b, struct quota_policy *policy, uint16_t domid,
+		 struct budget_counters *counters)
 {
 	memset(b, 0, sizeof(*b));
+	b->counters = counters ? counters : &b->own;
 	b->policy = policy;
 	b->domid = domid;
 	b->limits = policy->limits;
@@ -135,8 +137,8 @@ static void soft_check(struct budget *b, enum quota_id q)
 void budget_add(struct budget *b, enum quota_id q, uint64_t n)
 {
 	b->used[q] += n;
-	if (b->used[q] > b->peak[q])
-		b->peak[q] = b->used[q];
+	if (b->used[q] > b->counters->peak[q])
+		b->counters->peak[q] = b->used[q];
 	soft_check(b, q);
 }
 
@@ -174,7 +176,7 @@ static void report(struct budget *b, unsigned int kind, const struct refusal *r)
 void budget_refuse(struct budget *b, unsigned int kind, const struct refusal *r)
 {
 	assert(kind < REFUSAL_COUNT);
-	b->refused[kind]++;
+	b->counters->refused[kind]++;
 	b->unreported[kind]++;
 	if (!b->policy->report || b->policy->now_ms < b->next_report_ms[kind])
 		return;

@@ -51,6 +51,14 @@ struct quota_policy {
 	uint64_t now_ms;	    /* set each round by the loop */
 };
 
+/* What is counted for as long as the domain lives, whatever becomes of the process. */
+struct budget_counters {
+	uint64_t requests;  /* served */
+	uint64_t conflicts; /* EAGAINs at TRANSACTION_END */
+	uint64_t peak[QUOTA_COUNTED];
+	uint64_t refused[REFUSAL_COUNT];
+};
+
 struct budget {
 	struct quota_policy *policy; /* borrowed */
 	uint16_t domid;
@@ -58,12 +66,10 @@ struct budget {
 	struct quota_limits limits;
 	bool own_limit[QUOTA_COUNT]; /* set for this domain alone: others' changes pass it by */
 	uint64_t used[QUOTA_COUNTED];
-	uint64_t peak[QUOTA_COUNTED];
-	uint64_t refused[REFUSAL_COUNT];	/* since the budget was made */
+	struct budget_counters *counters; /* borrowed, or own */
+	struct budget_counters own;
 	uint64_t next_report_ms[REFUSAL_COUNT]; /* 0: at once */
 	uint64_t unreported[REFUSAL_COUNT];	/* refusals since the last line */
-	uint64_t requests;			/* served */
-	uint64_t conflicts;			/* EAGAINs at TRANSACTION_END */
 	bool soft_warned[QUOTA_COUNTED];
 };
 
@@ -106,8 +112,12 @@ const char *quota_help(enum quota_id q);
 /* The quota called name, len octets: 0 or ENOENT. */
 int quota_find(const char *name, size_t len, enum quota_id *ret);
 
-/* Takes the policy's limits; domid 0 is exempt. */
-void budget_init(struct budget *b, struct quota_policy *policy, uint16_t domid);
+/*
+ * Takes the policy's limits; domid 0 is exempt. counters is borrowed, outlives the budget and
+ * counts on from where it is. NULL: the budget has its own, from 0.
+ */
+void budget_init(struct budget *b, struct quota_policy *policy, uint16_t domid,
+		 struct budget_counters *counters);
 /* Asserts that everything was given back. */
 void budget_fini(struct budget *b);
 

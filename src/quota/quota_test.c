@@ -35,7 +35,7 @@ static void start(struct quota_policy *p, struct budget *b, uint16_t domid, stru
 	p->report = tell;
 	p->report_data = told;
 	memset(told, 0, sizeof(*told));
-	budget_init(b, p, domid);
+	budget_init(b, p, domid, NULL);
 }
 
 static void a_limit_is_the_number_allowed(void **state)
@@ -88,7 +88,7 @@ static void a_soft_limit_speaks_each_time_it_is_passed(void **state)
 	budget_add(&b, QUOTA_MEMORY, 60);
 	assert_int_equal(told.n, 2);
 	budget_sub(&b, QUOTA_MEMORY, 151);
-	assert_int_equal(b.peak[QUOTA_MEMORY], 151);
+	assert_int_equal(b.counters->peak[QUOTA_MEMORY], 151);
 	budget_fini(&b);
 }
 
@@ -103,7 +103,7 @@ static void a_refusal_is_counted_always_and_told_once_a_minute_per_kind(void **s
 
 	(void)state;
 	start(&p, &b, 5, &told);
-	budget_init(&c, &p, 6);
+	budget_init(&c, &p, 6, NULL);
 	p.now_ms = 500;
 	for (unsigned int i = 0; i < 100; i++)
 		budget_refuse(&b, QUOTA_NODES, &r);
@@ -121,7 +121,7 @@ static void a_refusal_is_counted_always_and_told_once_a_minute_per_kind(void **s
 	budget_refuse(&b, QUOTA_NODES, &r);
 	assert_int_equal(told.n, 4);
 	assert_non_null(strstr(told.last, "(and 100 more in the last minute)"));
-	assert_int_equal(b.refused[QUOTA_NODES], 102);
+	assert_int_equal(b.counters->refused[QUOTA_NODES], 102);
 }
 
 /* The longest path there is, and an operator without a log. */

@@ -173,7 +173,7 @@ static void a_commit_that_passes_a_quota_changes_nothing(void **state)
 		tree_text(g->store.live.root, after);
 		assert_int_equal(!strcmp(before, after), table[i].want != 0);
 		assert_int_equal(!g->events[0], table[i].want != 0);
-		assert_int_equal(g->budget[3].refused[table[i].q], table[i].want != 0);
+		assert_int_equal(g->budget[3].counters->refused[table[i].q], table[i].want != 0);
 		txn_free(&g->store, &g->set, t);
 		ground_check(g);
 		ground_free(g);

@@ -93,7 +93,7 @@ static inline struct ground *ground_new(void)
 	assert_non_null(g->perms);
 	quota_policy_init(&g->policy);
 	for (uint16_t i = 0; i < GROUND_DOMAINS; i++) {
-		budget_init(&g->budget[i], &g->policy, i);
+		budget_init(&g->budget[i], &g->policy, i, NULL);
 		assert_int_equal(
 			perms_intern(g->perms, &(struct perm){ .domid = i }, 1, &g->owned_by[i]),
 			0);

@@ -57,7 +57,7 @@ static struct rig *rig_new(void)
 	for (size_t i = 0; i < 3; i++) {
 		struct ear *e = &r->ear[i];
 
-		budget_init(&e->budget, &r->policy, domids[i]);
+		budget_init(&e->budget, &r->policy, domids[i], NULL);
 		watcher_init(&e->w);
 		e->w.event = hear;
 		e->w.budget = &e->budget;

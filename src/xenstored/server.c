@@ -111,7 +111,7 @@ static void client_add(struct server *s, int fd)
 		return;
 	}
 	cl->poll.data = cl;
-	if (core_add_socket(s->core, socket_transport_ops(), &cl->socket, &cl->conn))
+	if (core_add_socket(s->core, socket_transport_ops(), &cl->socket, 0, &cl->conn))
 		return; /* released */
 	uv_poll_start(&cl->poll, UV_READABLE, on_client);
 	/* what the client sent with its connect is there already */

@@ -64,7 +64,7 @@ static uint64_t refusals(const struct oracle *o, unsigned int kind)
 	struct domain *d;
 
 	list_for_each(d, &o->w->core->domains.all, all)
-		n += d->budget.refused[kind];
+		n += d->budget.counters->refused[kind];
 	return n;
 }
 
@@ -72,7 +72,7 @@ static void before(struct oracle *o)
 {
 	for (struct mconn *c = o->m.conns; c; c = c->next) {
 		c->q_before = conn_queued(c->conn).octets;
-		c->drops = c->conn->watcher.budget->refused[REFUSAL_EVENT_DROPPED];
+		c->drops = c->conn->watcher.budget->counters->refused[REFUSAL_EVENT_DROPPED];
 	}
 	o->refused = refusals(o, QUOTA_MEMORY);
 	o->touches = refusals(o, QUOTA_TRANSACTION_NODES);

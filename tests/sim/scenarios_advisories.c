@@ -80,7 +80,7 @@ static void oversize_event(struct world *w)
 		if (strlen(text) < 2000 || !strstr(text, "[/s/b t]"))
 			world_fail(w, "events: %.100s", text);
 	}
-	if (!domain_find(&w->core->domains, 0)->budget.refused[REFUSAL_EVENT_DROPPED])
+	if (!domain_find(&w->core->domains, 0)->budget.counters->refused[REFUSAL_EVENT_DROPPED])
 		world_fail(w, "the drop is not counted");
 }
 

@@ -115,7 +115,7 @@ static void stale_events(struct world *w)
 	world_advance(w, 4000);
 	if (conn_queued(peer_conn(p)).events > 1)
 		world_fail(w, "%zu events held after 23 s", conn_queued(peer_conn(p)).events);
-	if (!domain_find(&w->core->domains, 1)->budget.refused[REFUSAL_EVENT_DROPPED])
+	if (!domain_find(&w->core->domains, 1)->budget.counters->refused[REFUSAL_EVENT_DROPPED])
 		world_fail(w, "dropped events are not counted");
 	p->deaf = false;
 	w->hv.dom[1].notified = true;
@@ -141,7 +141,7 @@ static void back_pressure(struct world *w)
 	world_run(w);
 	if (conn_queued(peer_conn(p)).replies > 20)
 		world_fail(w, "%zu replies are outstanding", conn_queued(peer_conn(p)).replies);
-	if (domain_find(&w->core->domains, 1)->budget.refused[REFUSAL_STALL] != 1)
+	if (domain_find(&w->core->domains, 1)->budget.counters->refused[REFUSAL_STALL] != 1)
 		world_fail(w, "the stall is not counted once");
 	scenario_step(w, &(struct step){ "2", "READ x", "ENOENT" });
 	p->deaf = false;

@@ -11,7 +11,7 @@
 
 static uint64_t refused(struct world *w, unsigned int kind)
 {
-	return domain_find(&w->core->domains, 1)->budget.refused[kind];
+	return domain_find(&w->core->domains, 1)->budget.counters->refused[kind];
 }
 
 static void defaults(struct world *w)
@@ -61,7 +61,7 @@ static void events_fill_memory(struct world *w)
 		if (strcmp(scenario_ask(w, "a", "WRITE /local/domain/1/x/%d 1", i), "OK"))
 			world_fail(w, "dom0's write failed");
 	d = domain_find(&w->core->domains, 1);
-	if (!d->budget.refused[REFUSAL_EVENT_DROPPED])
+	if (!d->budget.counters->refused[REFUSAL_EVENT_DROPPED])
 		world_fail(w, "nothing was dropped");
 	if (conn_queued(d->conn).octets > 20000)
 		world_fail(w, "%zu octets of events", conn_queued(d->conn).octets);

@@ -65,7 +65,7 @@ void world_fail(struct world *w, const char *fmt, ...)
 
 /* --- sockets ------------------------------------------------------------------------------- */
 
-static ssize_t pipe_recv(void *transport, void *buf, size_t room)
+static ssize_t pipe_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)
 {
 	struct peer *p = transport;
 	size_t n = stream_left(&p->pipe);
@@ -78,10 +78,11 @@ static ssize_t pipe_recv(void *transport, void *buf, size_t room)
 		n = room;
 	memcpy(buf, stream_head(&p->pipe), n);
 	stream_drop(&p->pipe, n);
+	conn_cell_note(cell, n);
 	return (ssize_t)n;
 }
 
-static ssize_t pipe_send(void *transport, const void *buf, size_t len)
+static ssize_t pipe_send(void *transport, struct conn_cell *cell, const void *buf, size_t len)
 {
 	struct peer *p = transport;
 	size_t held = stream_left(&p->back);
@@ -95,6 +96,7 @@ static ssize_t pipe_send(void *transport, const void *buf, size_t len)
 	alloc_pause();
 	stream_add(&p->back, buf, len);
 	alloc_resume();
+	conn_cell_note(cell, len);
 	return (ssize_t)len;
 }
 
