@@ -153,7 +153,7 @@ struct peer *world_socket(struct world *w)
 {
 	struct peer *p = peer_new(w);
 
-	if (core_add_socket(w->core, &pipe_ops, p, &p->conn)) {
+	if (core_add_socket(w->core, &pipe_ops, p, 0, &p->conn)) {
 		p->conn = NULL;
 		peer_forget(p);
 		return NULL;
