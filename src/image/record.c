@@ -561,6 +561,14 @@ static void header_get(const struct drover_image_format *f, const unsigned char 
 	}
 }
 
+uint32_t record_type(const struct drover_image_format *format, const void *buf)
+{
+	uint32_t type, len;
+
+	header_get(format, buf, &type, &len);
+	return type;
+}
+
 int drover_record_length(const struct drover_image_format *format, const void *buf, size_t *ret_len)
 {
 	uint32_t type, len;

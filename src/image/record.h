@@ -19,6 +19,9 @@
 /* Most octets that the body of a record may have. */
 uint32_t record_body_max(uint32_t type);
 
+/* The type that the record's header at buf states. */
+uint32_t record_type(const struct drover_image_format *format, const void *buf);
+
 /* Fills *err, which may be NULL, with the record's type and "field: rule"; its place is 0. */
 void image_error_set(struct drover_image_error *err, uint32_t type, const char *field,
 		     const char *rule);
