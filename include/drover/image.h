@@ -122,9 +122,10 @@ struct drover_policy_limit {
 
 /* The I/O word of a connection's slot. */
 struct drover_word {
+	uint64_t id; /* of the connection, never used again */
+	uint64_t io_word;
 	uint32_t slot;
 	uint32_t pad;
-	uint64_t io_word;
 };
 
 /* The i-th entry, i < n. */
@@ -247,7 +248,7 @@ struct drover_conn_state {
 	uint32_t slot;
 	uint64_t peer_id; /* a socket's number */
 	uint16_t domid;
-	uint32_t watch_gen;
+	uint64_t id; /* never used again */
 };
 #define DROVER_CONN_STATE_FAILED 1u
 #define DROVER_CONN_STATE_PRIVILEGED 2u
@@ -264,8 +265,7 @@ struct drover_txn_state {
 	uint32_t tx_id;
 	uint32_t flags; /* DROVER_TXN_* */
 	uint64_t deaths_at_start;
-	uint64_t charge;
-	uint64_t started_ms;
+	uint64_t charge; /* octets besides those that go with accesses */
 };
 #define DROVER_TXN_DOOMED 1u
 #define DROVER_TXN_WROTE 2u

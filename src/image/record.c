@@ -74,9 +74,10 @@ XFER void put_word(unsigned char *out, const struct drover_list *list, uint32_t 
 {
 	struct drover_word w = drover_word_at(list, i);
 
-	put32(out, w.slot, swap);
-	put32(out + 4, 0, swap);
+	put64(out, w.id, swap);
 	put64(out + 8, w.io_word, swap);
+	put32(out + 16, w.slot, swap);
+	put32(out + 20, 0, swap);
 }
 
 /* ---- the records of the documents ---- */
@@ -310,8 +311,8 @@ XFER void xfer_conn_state(struct xfer *x, struct drover_conn_state *s)
 	xfer_u32(x, "slot", &s->slot);
 	xfer_u64(x, "peer-id", &s->peer_id);
 	xfer_u16(x, "domid", &s->domid);
-	xfer_pad(x, 2);
-	xfer_u32(x, "watch-gen", &s->watch_gen);
+	xfer_pad(x, 6);
+	xfer_u64(x, "id", &s->id);
 }
 
 XFER void xfer_txn_state(struct xfer *x, struct drover_txn_state *s)
@@ -322,7 +323,6 @@ XFER void xfer_txn_state(struct xfer *x, struct drover_txn_state *s)
 	xfer_pad(x, 4);
 	xfer_u64(x, "deaths-at-start", &s->deaths_at_start);
 	xfer_u64(x, "charge", &s->charge);
-	xfer_u64(x, "started", &s->started_ms);
 }
 
 XFER void xfer_txn_access(struct xfer *x, struct drover_txn_access *a)

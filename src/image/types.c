@@ -110,6 +110,7 @@ struct drover_word drover_word_at(const struct drover_list *words, uint32_t i)
 
 	memcpy(&w, entry(words, i, sizeof(w)), sizeof(w));
 	if (words->foreign) {
+		w.id = __builtin_bswap64(w.id);
 		w.slot = __builtin_bswap32(w.slot);
 		w.io_word = __builtin_bswap64(w.io_word);
 	}
