@@ -266,7 +266,7 @@ static int in_u32(struct in *in, uint32_t *ret, const char *what)
 /* A length and as many octets, padded to 4. */
 static int in_octets(struct in *in, struct drover_octets *ret, const char *what)
 {
-	uint32_t len;
+	uint32_t len = 0;
 	size_t padded;
 	int r = in_u32(in, &len, what);
 
