@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One function per record. Invariant: what a record holds is borrowed from the object or from the
+ * stack until put returns.
+ */
+#include "state/rec.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/own.h"
+#include "store/walk.h"
+#include "txn/access.h"
+
+static int put(const struct state_sink *s, const struct drover_record *rec)
+{
+	return s->put(s->data, rec);
+}
+
+static struct drover_octets octets(const void *data, size_t len)
+{
+	return (struct drover_octets){ .data = data, .len = len };
+}
+
+static uint8_t letter_of(unsigned int bits)
+{
+	static const char letter[] = { 'n', 'r', 'w', 'b' };
+
+	return (uint8_t)letter[bits & (PERM_READ | PERM_WRITE)];
+}
+
+/* list's entries into entry, STATE_PERMS_MAX of them. */
+static struct drover_list list_of(const struct perms *list, struct drover_perm *entry)
+{
+	uint32_t n = list->n < STATE_PERMS_MAX ? list->n : STATE_PERMS_MAX;
+
+	for (uint32_t i = 0; i < n; i++)
+		entry[i] = (struct drover_perm){ .letter = letter_of(list->entry[i].bits),
+						 .domid = list->entry[i].domid };
+	return (struct drover_list){ .entry = entry, .n = n };
+}
+
+static int put_node(const struct state_sink *s, uint32_t type, uint32_t conn_id, uint32_t tx_id,
+		    const char *path, size_t len, const struct node *n)
+{
+	struct drover_perm entry[STATE_PERMS_MAX];
+	struct drover_record rec;
+
+	rec.type = type;
+	rec.node.conn_id = conn_id;
+	rec.node.tx_id = tx_id;
+	rec.node.access = n && conn_id ? DROVER_ACCESS_WRITTEN : 0;
+	rec.node.path = octets(path, len);
+	rec.node.perms = n ? list_of(n->perms, entry) : (struct drover_list){ 0 };
+	rec.node.value = n ? octets(node_value(n), n->value_len) : octets(NULL, 0);
+	return put(s, &rec);
+}
+
+int rec_put_node(const struct state_sink *s, uint32_t conn_id, uint32_t tx_id, const char *path,
+		 size_t len, const struct node *n)
+{
+	return put_node(s, DROVER_RECORD_NODE, conn_id, tx_id, path, len, n);
+}
+
+int rec_put_base_node(const struct state_sink *s, uint32_t conn_id, uint32_t tx_id,
+		      const char *path, size_t len, const struct node *n)
+{
+	return put_node(s, DROVER_RECORD_TXN_BASE_NODE, conn_id, tx_id, path, len, n);
+}
+
+int rec_put_special(const struct state_sink *s, const char *name, const struct perms *perms)
+{
+	struct drover_perm entry[STATE_PERMS_MAX];
+	struct drover_record rec = { .type = DROVER_RECORD_NODE };
+
+	rec.node.path = octets(name, strlen(name));
+	rec.node.perms = list_of(perms, entry);
+	return put(s, &rec);
+}
+
+int rec_put_watch(const struct state_sink *s, const struct watch *w, bool removed, bool plain)
+{
+	const struct conn *c = CONTAINER_OF(w->owner, struct conn, watcher);
+	struct drover_record rec = { .type = DROVER_RECORD_WATCH };
+	char path[XENSTORE_ABS_PATH_MAX + 1];
+	size_t len = watch_path(w, path), skip = w->relative ? c->watcher.rel_len : 0;
+
+	rec.watch.conn_id = rec_conn_id(c);
+	rec.watch.depth = DROVER_DEPTH_ANY;
+	rec.watch.path = octets(path + skip, len - skip);
+	rec.watch.token = octets(w->token, w->token_len);
+	if (removed) {
+		rec.type = DROVER_RECORD_UNWATCH;
+	} else if (w->depth != WATCH_DEPTH_ANY && !plain) {
+		rec.type = DROVER_RECORD_WATCH_DEPTH;
+		rec.watch.depth = w->depth;
+	}
+	return put(s, &rec);
+}
+
+int rec_put_conn_state(const struct state_sink *s, const struct conn *c)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_CONN_STATE };
+
+	rec.conn_state.conn_id = rec_conn_id(c);
+	rec.conn_state.slot = c->slot;
+	rec.conn_state.next_tx = c->next_tx;
+	rec.conn_state.peer_id = c->peer_id;
+	rec.conn_state.domid = c->domain ? c->domain->domid : 0;
+	rec.conn_state.flags = (c->failed ? DROVER_CONN_STATE_FAILED : 0) |
+			       (c->watcher.privileged ? DROVER_CONN_STATE_PRIVILEGED : 0) |
+			       (c->quiesced ? DROVER_CONN_STATE_QUIESCED : 0);
+	return put(s, &rec);
+}
+
+int rec_put_conn_gone(const struct state_sink *s, const struct conn *c)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_CONN_GONE };
+
+	rec.conn_gone.conn_id = rec_conn_id(c);
+	return put(s, &rec);
+}
+
+int rec_put_txn_state(const struct state_sink *s, const struct txn *t, uint64_t extra)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_TXN_STATE };
+
+	rec.txn_state.conn_id = rec_conn_id(t->owner);
+	rec.txn_state.tx_id = t->id;
+	rec.txn_state.flags = (t->doomed ? DROVER_TXN_DOOMED : 0) |
+			      (t->wrote ? DROVER_TXN_WROTE : 0);
+	rec.txn_state.deaths_at_start = t->deaths_at_start;
+	rec.txn_state.charge = extra;
+	return put(s, &rec);
+}
+
+int rec_put_txn_touched(const struct state_sink *s, const struct txn *t, const char *path,
+			size_t len, unsigned int saw, unsigned int wrote)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_TXN_ACCESS };
+
+	rec.txn_access.conn_id = rec_conn_id(t->owner);
+	rec.txn_access.tx_id = t->id;
+	rec.txn_access.saw = (uint16_t)saw;
+	rec.txn_access.wrote = (uint16_t)wrote;
+	rec.txn_access.path = octets(path, len);
+	return put(s, &rec);
+}
+
+int rec_put_txn_charge(const struct state_sink *s, const struct txn *t, uint64_t n)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_TXN_CHARGE };
+
+	rec.txn_charge.conn_id = rec_conn_id(t->owner);
+	rec.txn_charge.tx_id = t->id;
+	rec.txn_charge.octets = n;
+	return put(s, &rec);
+}
+
+int rec_put_txn_end(const struct state_sink *s, const struct txn *t)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_TXN_END };
+
+	rec.txn.conn_id = rec_conn_id(t->owner);
+	rec.txn.tx_id = t->id;
+	return put(s, &rec);
+}
+
+int rec_put_domain_state(const struct state_sink *s, const struct domain *d)
+{
+	const struct quota_limits *l = &d->budget.limits;
+	struct drover_limit limit[QUOTA_COUNT];
+	struct drover_record rec = { .type = DROVER_RECORD_DOMAIN_STATE };
+
+	for (unsigned int q = 0; q < QUOTA_COUNT; q++)
+		limit[q] = (struct drover_limit){ .hard = l->hard[q],
+						  .soft = l->soft[q],
+						  .own = d->budget.own_limit[q] };
+	rec.domain_state.domid = d->domid;
+	rec.domain_state.flags = (uint16_t)((d->introduced ? DROVER_DOMAIN_INTRODUCED : 0) |
+					    (d->shutdown ? DROVER_DOMAIN_SHUTDOWN : 0) |
+					    (d->orphans ? DROVER_DOMAIN_ORPHANS : 0) |
+					    (d->edges_lost ? DROVER_DOMAIN_EDGES_LOST : 0));
+	rec.domain_state.target = d->target ? d->target->domid : DROVER_TARGET_NONE;
+	rec.domain_state.unique = d->unique;
+	rec.domain_state.gfn = d->gfn;
+	rec.domain_state.remote_port = d->remote_port;
+	rec.domain_state.local_port = d->local_port;
+	rec.domain_state.features = d->features;
+	rec.domain_state.counters = d->counters;
+	rec.domain_state.limits = (struct drover_list){ .entry = limit, .n = QUOTA_COUNT };
+	return put(s, &rec);
+}
+
+int rec_put_domain_gone(const struct state_sink *s, uint16_t domid)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_DOMAIN_GONE };
+
+	rec.domain_gone.domid = domid;
+	return put(s, &rec);
+}
+
+int rec_put_death(const struct state_sink *s, uint16_t domid, uint64_t deaths)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_DEATH };
+
+	rec.death.domid = domid;
+	rec.death.count = deaths;
+	return put(s, &rec);
+}
+
+int rec_put_strip(const struct state_sink *s, uint16_t domid)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_PERMS_STRIP };
+
+	rec.perms_strip.domid = domid;
+	return put(s, &rec);
+}
+
+int rec_put_policy(const struct state_sink *s, const struct quota_policy *policy)
+{
+	struct drover_policy_limit limit[QUOTA_COUNT];
+	struct drover_record rec = { .type = DROVER_RECORD_POLICY };
+
+	for (unsigned int q = 0; q < QUOTA_COUNT; q++)
+		limit[q] = (struct drover_policy_limit){ .hard = policy->limits.hard[q],
+							 .soft = policy->limits.soft[q] };
+	rec.policy.limits = (struct drover_list){ .entry = limit, .n = QUOTA_COUNT };
+	return put(s, &rec);
+}
+
+int rec_put_host(const struct state_sink *s, bool trace_on, const char *trace_path)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_HOST };
+
+	rec.host.flags = trace_on ? DROVER_HOST_TRACE : 0;
+	rec.host.path = octets(trace_path ? trace_path : "", trace_path ? strlen(trace_path) : 0);
+	return put(s, &rec);
+}
+
+int rec_put_state(const struct state_sink *s, const struct core *core, uint64_t started_ms)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_STATE };
+
+	rec.state.next_conn_id = core->conns.next_id;
+	rec.state.store_gen = core->store.gen;
+	rec.state.deaths = core->domains.ledger.deaths;
+	rec.state.started_ms = started_ms;
+	return put(s, &rec);
+}
+
+/* Nodes in which two trees differ, on their way to records. */
+struct differing {
+	const struct state_sink *s;
+	uint32_t conn_id;
+	uint32_t tx_id;
+	bool base;
+	int r;
+};
+
+static void put_differing(void *data, const char *path, size_t len, const struct node *a,
+			  const struct node *b)
+{
+	struct differing *d = data;
+
+	(void)a;
+	if (d->r)
+		return;
+	d->r = d->base ? rec_put_base_node(d->s, d->conn_id, d->tx_id, path, len, b)
+		       : rec_put_node(d->s, d->conn_id, d->tx_id, path, len, b);
+}
+
+int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct node *live)
+{
+	const struct node *base = t->base ? t->base : live;
+	struct differing d = { .s = s, .conn_id = rec_conn_id(t->owner), .tx_id = t->id };
+	uint64_t extra = t->charge - TXN_CHARGE;
+	struct txn_access *a;
+	int r;
+
+	list_for_each(a, &t->order, link)
+		extra -= TXN_NODE_CHARGE + a->len;
+	r = rec_put_txn_state(s, t, extra);
+	d.base = true;
+	if (!r)
+		r = tree_diff(live, base, put_differing, &d);
+	if (r || d.r)
+		return r ? r : d.r;
+	list_for_each(a, &t->order, link) {
+		r = rec_put_txn_touched(s, t, a->path, a->len, a->saw, a->wrote);
+		if (r)
+			return r;
+	}
+	d.base = false;
+	r = tree_diff(base, t->tree.root, put_differing, &d);
+	return r ? r : d.r;
+}
