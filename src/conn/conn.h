@@ -190,26 +190,54 @@ int conn_commit(struct conn_table *t);
 void conn_quiesce(struct conn *c, bool on);
 
 /*
- * Taking over from a process that is gone, in this order: conn_table_attach; conn_apply_words with
- * what the last commit of all said; conn_restore for each connection that the log knows;
- * area_settle, when others have claimed theirs too; conn_table_settle. Where the former process
- * has stopped between two rounds nothing is written to the area before conn_table_settle.
- *
- * As conn_table_init, on the area that the former process had. EINVAL: it is damaged. -ENOMEM.
+ * Taking over from a process that is gone, in this order: conn_make for each connection that the
+ * log knows; conn_table_attach; conn_apply_words with what the last commit of all said;
+ * conn_restore for each; area_settle, when others have claimed theirs too; conn_table_settle.
+ * Where the former process stopped between two rounds the area may be read-only up to the last of
+ * these, which is where the first thing is written.
+ */
+
+/*
+ * A connection without transport, of the number slot + 1 and no more than that: it may have
+ * watches and transactions, and hears nothing. Its id may be set. -ENOMEM.
+ */
+int conn_make(struct conn_table *t, uint32_t slot, uint64_t peer_id, struct budget *budget,
+	      bool privileged, struct conn **ret);
+/* Unmakes it, before it has a transport; the log is not told. */
+void conn_discard(struct conn *c);
+
+/*
+ * The area that the former process had takes the place of the table's own: t was made with
+ * conn_table_init(t, NULL) and has no connection with a transport. EINVAL: it is damaged. -ENOMEM.
  */
 int conn_table_attach(struct conn_table *t, struct area *area);
-/* EINVAL: these are not the words of that commit. */
+/* EINVAL: a commit of that number cannot have been. */
 int conn_apply_words(struct conn_table *t, uint64_t seq, const struct conn_word *words, size_t n);
 /*
- * The connection that was in slot under this id, with what it had received and had not sent. It
- * is woken. As conn_new otherwise; transport is owned also on failure. ENOENT: there is none any
- * more: its end was under way. EINVAL: damaged. -ENOMEM.
+ * c, which was made, gets its transport, and what it had received and had not sent under its slot
+ * and id. It is woken. transport is owned from now on; on failure it is freed, and c stays as it
+ * was, to be discarded. ENOENT: there is no such connection any more: its end was under way.
+ * EINVAL: damaged. -ENOMEM.
  */
-int conn_restore(struct conn_table *t, uint32_t slot, uint64_t id, const struct transport_ops *ops,
-		 void *transport, struct budget *budget, bool privileged, uint64_t peer_id,
-		 struct conn **ret);
+int conn_restore(struct conn *c, const struct transport_ops *ops, void *transport);
 /* Slots that nobody restored are free. */
 void conn_table_settle(struct conn_table *t);
+
+/* What a connection brings along that was served elsewhere. */
+struct conn_freight {
+	const void *in; /* borrowed: received, not handled */
+	size_t in_len;
+	const void *out; /* borrowed: not sent; whole messages but for the first */
+	size_t out_len;
+	size_t out_partial; /* octets at its beginning, of a message whose head was sent */
+};
+
+/*
+ * c, which was made, gets its transport, a slot of its own, and the freight. Otherwise as
+ * conn_restore. EINVAL: the freight is no messages.
+ */
+int conn_adopt(struct conn *c, const struct transport_ops *ops, void *transport,
+	       const struct conn_freight *freight);
 
 /* Something may be had from or put to the transport. */
 void conn_wake(struct conn *c);
@@ -240,6 +268,7 @@ struct conn_queued {
 	size_t octets;
 	size_t events;
 	size_t replies;
+	size_t partial; /* octets of a message that is sent in part: the first ones */
 };
 struct conn_queued conn_queued(const struct conn *c);
 
@@ -247,5 +276,7 @@ struct conn_queued conn_queued(const struct conn *c);
  * Copies of everything queued but unsent, for who wants to look (tests): at most room octets.
  */
 size_t conn_peek_output(const struct conn *c, void *buf, size_t room);
+/* The same of what was received and is not handled. */
+size_t conn_peek_input(const struct conn *c, void *buf, size_t room);
 
 #endif
