@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import image
 import report
 import targets as servers
 
@@ -27,11 +28,17 @@ CLIENT_S = 900
 
 class Group:
     """Tests that share a server, or get a fresh one each (fresh). repeat: times per round.
-    echo: whether the limit is measured, too."""
+    echo: whether the limit is measured, too; only: these targets and no others. PROGRAM among
+    the words of a test is the target's own. A group without tests measures our tools."""
 
-    def __init__(self, name, tests, seconds, fresh=True, repeat=1, echo=False):
+    def __init__(self, name, tests, seconds, fresh=True, repeat=1, echo=False, only=()):
         self.name, self.tests, self.seconds = name, tests, seconds
-        self.fresh, self.repeat, self.echo = fresh, repeat, echo
+        self.fresh, self.repeat, self.echo, self.only = fresh, repeat, echo, only
+
+    def measures(self, target):
+        if self.only:
+            return target.key in self.only
+        return target.column or (self.echo and target.key == 'echo')
 
 
 def plan(scale):
@@ -58,6 +65,11 @@ def plan(scale):
         Group('memory', [['memory', str(s.nodes[-1]), str(s.memory_watches),
                           str(s.connections[-1])]], .5 * s.time),
         Group('domains', [['domains', str(s.life_domains)]], .5 * s.time),
+        Group('update', [['update', str(n), 'PROGRAM'] for n in s.nodes], .5 * s.time),
+        Group('kill', [['kill', str(n)] for n in s.nodes], .5 * s.time, only=('ours',)),
+        Group('journal', [['journal', 'write', '64', '16']], .6 * s.time, fresh=False,
+              repeat=2 * s.repeat, only=('ours', 'plain')),
+        Group('image', [], 0, only=('ours',)),
     ]
 
 
@@ -78,7 +90,8 @@ class Runner:
     def run(self, server, group, test, label):
         command = servers.placed(self.client_cpu, self.fifo) + [
             self.args.build + '/bench/bench-client', '-p', str(server.pid),
-            '-t', str(group.seconds), '-d', server.dir, server.socket] + test
+            '-t', str(group.seconds), '-d', server.dir, server.socket] + [
+                server.target.program if word == 'PROGRAM' else word for word in test]
         client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                   text=True)
         try:
@@ -95,16 +108,31 @@ class Runner:
                      + ('' if server.alive() else f'\nthe server ended: {server.output()}'))
         for line in out.splitlines():
             name, param, metric, value = line.split()
-            self.results.add(label, server.target.key, name, param, metric, float(value))
-            self.out.write('\t'.join([label, server.target.key, group.name, name, param, metric,
-                                      value]) + '\n')
+            self.add(label, server.target.key, group, name, param, metric, float(value))
+
+    def add(self, label, key, group, name, param, metric, value):
+        self.results.add(label, key, name, param, metric, value)
+        self.out.write('\t'.join([label, key, group.name, name, param, metric,
+                                  f'{value:g}']) + '\n')
         self.out.flush()
+
+    def run_tools(self, group, turn):
+        """The command line's own work: no server takes part."""
+        if 'ours' not in [t.key for t in self.targets]:
+            return
+        try:
+            for name, param, metric, value in image.measure(self.args.build, self.base,
+                                                            self.scale.nodes[-1]):
+                self.add(f'{turn}', 'ours', group, name, param, metric, value)
+        except (OSError, subprocess.CalledProcessError) as e:
+            self.failed += 1
+            self.say(f'{group.name}: {e}')
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
     def order(self, group, turn):
-        chosen = [t for t in self.targets if group.echo or t.key != 'echo']
+        chosen = [t for t in self.targets if group.measures(t)]
         turn %= max(len(chosen), 1)
         return chosen[turn:] + chosen[:turn]
 
@@ -134,7 +162,8 @@ class Runner:
         start = time.monotonic()
         for turn in range(self.args.rounds):
             for group in groups:
-                (self.run_fresh if group.fresh else self.run_shared)(group, turn)
+                (self.run_tools if not group.tests else
+                 self.run_fresh if group.fresh else self.run_shared)(group, turn)
                 self.say(f'{time.monotonic() - start:5.0f} s  round {turn + 1} of '
                          f'{self.args.rounds}: {group.name}')
 
@@ -158,7 +187,7 @@ def options(argv):
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--quick', action='store_true',
                    help='one short round at small populations: shows that it runs, judges nothing')
-    p.add_argument('--targets', default='c,ocaml,ours,echo')
+    p.add_argument('--targets', default='c,ocaml,ours,plain,echo')
     p.add_argument('--groups', default='', help='comma-separated; default all')
     p.add_argument('--build', default=ROOT + '/build', help='the build directory')
     p.add_argument('--no-fifo', action='store_true',
@@ -192,7 +221,7 @@ def choose(parser, args, scale):
     for name in names:
         if name not in [g.name for g in groups]:
             parser.error(f'no such group: {name}')
-    columns = [t for t in known if t.key != 'echo' and t.key in wanted]
+    columns = [t for t in known if t.column and t.key in wanted]
     return chosen, columns, [g for g in groups if g.name in names]
 
 

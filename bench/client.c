@@ -24,7 +24,8 @@ static const struct {
 	{ "watches", 1, false, test_watches },	 { "nodes", 1, false, test_nodes },
 	{ "siblings", 1, false, test_siblings }, { "remove", 1, false, test_remove },
 	{ "memory", 3, false, test_memory },	 { "idledom", 1, true, test_idledom },
-	{ "domains", 1, true, test_domains },
+	{ "domains", 1, true, test_domains },	 { "update", 2, false, test_update },
+	{ "kill", 1, false, test_kill },	 { "journal", 3, false, test_pipe },
 };
 
 unsigned long arg_number(char **args, int i, unsigned long fallback)

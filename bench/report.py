@@ -135,6 +135,16 @@ class Row:
         return 'no data' if None in verdicts else 'met'
 
 
+def among(nodes):
+    return ' / '.join(f'{n:,}' for n in nodes) + ' nodes'
+
+
+def outages(test, nodes, most):
+    """A cell for each population."""
+    return [Cell((test, str(n), 'stall_ms'), form='{:.1f}', at_most=limit)
+            for n, limit in zip(nodes, most)]
+
+
 def rows(s):
     n, p = s.nodes, s.rivals
     few, many = str(n[0]), str(n[-1])
@@ -196,6 +206,15 @@ def rows(s):
             '4 transactions: last ÷ first domain\'s cost', '≤ 1.1',
             [Cell(('domains', 'domains', 'last_wall_us'), ('domains', 'domains', 'first_wall_us'),
                   at_most=1.1)]),
+        Row('longest stall of a client in a live update, ms, ' + among(n), '≤ 2; 5; 25',
+            outages('update', n, (2, 5, 25))),
+        Row('the same when the worker is killed, ms', '≤ 5; 10; 40',
+            outages('kill', n, (5, 10, 40))),
+        Row('WRITE/s with the journal ÷ without, 64 × 16', '≥ 0.9',
+            [Cell(('journal', 'write-k64-d16', 'ops'), over_target='plain', at_least=.9)]),
+        Row(f'drover image verify of {int(many):,} nodes, MB/s ÷ cat\'s', 'reported',
+            [Cell(('image', many, 'verify_MB/s'), form='{:.0f}', unit=' MB/s'),
+             Cell(('image', many, 'verify_MB/s'), ('image', many, 'cat_MB/s'))]),
     ]
 
 

@@ -25,10 +25,12 @@ class TargetMissing(Exception):
 
 
 class Target:
-    """name is the table's column, key what options and results say, kind what peers calls it."""
+    """name is the table's column, key what options and results say, kind what peers calls it.
+    column: whether it is compared; otherwise it is what others are held against."""
 
-    def __init__(self, key, name, program, kind=None):
+    def __init__(self, key, name, program, kind=None, args=(), column=True):
         self.key, self.name, self.program, self.kind = key, name, program, kind
+        self.args, self.column = list(args), column
 
     def check(self, build):
         shim = [build + '/tests/peers/xenshim.so'] if self.kind in ('c', 'ocaml') else []
@@ -41,7 +43,9 @@ def all_targets(build):
     return [Target('c', 'C 4.17', peers.XEN_BIN + '/xenstored', 'c'),
             Target('ocaml', 'OCaml 4.17', peers.XEN_BIN + '/oxenstored', 'ocaml'),
             Target('ours', 'ours', build + '/drover-xenstored', 'drover'),
-            Target('echo', 'echo', build + '/bench/bench-echo')]
+            Target('plain', 'ours, no journal', build + '/drover-xenstored', 'drover',
+                   ['--no-journal'], column=False),
+            Target('echo', 'echo', build + '/bench/bench-echo', column=False)]
 
 
 def placed(cpu, fifo):
@@ -90,7 +94,8 @@ class Server:
         os.makedirs(self.dir)
         prefix = placed(cpu, fifo)
         if target.kind:
-            self.daemon = peers.Daemon(target.kind, dir=self.dir, build=build, prefix=prefix)
+            self.daemon = peers.Daemon(target.kind, dir=self.dir, build=build, prefix=prefix,
+                                       args=target.args)
         else:
             self.daemon = EchoProcess(target.program, self.dir, prefix)
         self.pid, self.socket = self.daemon.pid, self.daemon.socket

@@ -54,5 +54,7 @@ void test_remove(struct bench *b, char **args);	  /* NODES */
 void test_memory(struct bench *b, char **args);	  /* NODES WATCHES CONNECTIONS */
 void test_idledom(struct bench *b, char **args);  /* POPULATION... */
 void test_domains(struct bench *b, char **args);  /* DOMAINS */
+void test_update(struct bench *b, char **args);	  /* NODES PROGRAM */
+void test_kill(struct bench *b, char **args);	  /* NODES */
 
 #endif
