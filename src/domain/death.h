@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A domain's end: between domain.c and death.c. */
+/* Pieces of a domain's life: between domain.c, death.c and restore.c. */
 #ifndef DROVER_DOMAIN_DEATH_H
 #define DROVER_DOMAIN_DEATH_H
 
@@ -25,6 +25,26 @@ void domain_strip(struct domain_table *t, uint16_t domid);
 
 /* Its ring is let go of. */
 void domain_disconnect(struct domain_table *t, struct domain *d);
+
+/* A domain that is not known yet. -ENOMEM. */
+int domain_new(struct domain_table *t, uint16_t domid, struct domain **ret);
+
+/*
+ * Whether the hypervisor says that a life has ended. That it cannot be asked now ends none: *ret
+ * is then as the domain was last seen.
+ */
+bool domain_is_over(struct domain_table *t, const struct domain *d, struct hv_dominfo *ret);
+
+struct ring_transport;
+
+/* A ring over page and port, which are taken over also on failure. -ENOMEM. */
+int domain_make_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port,
+		     struct ring_transport **ret);
+/* The same, with a new connection. -ENOMEM. */
+int domain_connect_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port);
+/* Domain 0's ring page, and its port bound. The hypervisor's errors. */
+int domain_map_dom0(struct domain_table *t, uint32_t dom0_port, void **ret_page,
+		    uint32_t *ret_port);
 
 /* Frees a domain that holds nothing any more. */
 void domain_forget(struct domain_table *t, struct domain *d);

@@ -16,6 +16,7 @@
 #include "base/own.h"
 #include "conn/ring.h"
 #include "domain/death.h"
+#include "domain/restore.h"
 
 #define DOMIDS (UINT16_MAX + 1u)
 
@@ -63,7 +64,7 @@ void domain_set_special(struct domain_table *t, struct perms **special, struct p
 				perms);
 }
 
-static int domain_new(struct domain_table *t, uint16_t domid, struct domain **ret)
+int domain_new(struct domain_table *t, uint16_t domid, struct domain **ret)
 {
 	struct domain *d = calloc(1, sizeof(*d));
 
@@ -132,6 +133,8 @@ void domain_forget(struct domain_table *t, struct domain *d)
 		free(d->edge[i]);
 	free(d->edge);
 	budget_fini(&d->budget);
+	if (d->budget.counters != &d->budget.own)
+		area_release(t->conns->area, d->counters);
 	free(d);
 }
 
@@ -197,6 +200,8 @@ int domain_get(struct domain_table *t, uint16_t domid, struct domain **ret)
 		r = domain_new(t, domid, &d);
 	if (r)
 		return r;
+	if (!d->counters)
+		domain_set_counters(t, d);
 	d->orphans = false;
 	d->unique = info.unique;
 	d->shutdown = info.shutdown;
@@ -242,19 +247,29 @@ void domain_disconnect(struct domain_table *t, struct domain *d)
 	domain_changed(t, d);
 }
 
-static int connect_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port)
+int domain_make_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port,
+		     struct ring_transport **ret)
+{
+	int r;
+
+	r = port_set(t, port, NULL);
+	*ret = r ? NULL : ring_transport_new(t->hv, d->domid, page, port, d->features);
+	if (*ret)
+		return 0;
+	t->hv->ops->evtchn_unbind(t->hv, port);
+	t->hv->ops->ring_unmap(t->hv, d->domid, page);
+	return r ? r : FAULT(-ENOMEM);
+}
+
+int domain_connect_ring(struct domain_table *t, struct domain *d, void *page, uint32_t port)
 {
 	struct ring_transport *ring;
 	struct conn *c;
 	int r;
 
-	r = port_set(t, port, NULL);
-	ring = r ? NULL : ring_transport_new(t->hv, d->domid, page, port, d->features);
-	if (!ring) {
-		t->hv->ops->evtchn_unbind(t->hv, port);
-		t->hv->ops->ring_unmap(t->hv, d->domid, page);
-		return r ? r : FAULT(-ENOMEM);
-	}
+	r = domain_make_ring(t, d, page, port, &ring);
+	if (r)
+		return r;
 	r = conn_new(t->conns, ring_transport_ops(), ring, &d->budget,
 		     !d->domid || d->domid == t->priv_domid, 0, &c);
 	if (r)
@@ -272,26 +287,30 @@ static int connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 	return 0;
 }
 
+int domain_map_dom0(struct domain_table *t, uint32_t dom0_port, void **ret_page, uint32_t *ret_port)
+{
+	uint32_t remote;
+	int r;
+
+	r = t->hv->ops->dom0_ring_map(t->hv, ret_page, &remote);
+	if (r)
+		return r;
+	r = t->hv->ops->evtchn_bind(t->hv, 0, dom0_port ? dom0_port : remote, ret_port);
+	if (r)
+		t->hv->ops->ring_unmap(t->hv, 0, *ret_page);
+	return r;
+}
+
 int domain_connect_dom0(struct domain_table *t, uint32_t dom0_port)
 {
-	struct domain *d = domain_find(t, 0);
-	uint32_t remote, port;
+	uint32_t port;
 	void *page;
 	int r;
 
-	r = t->hv->ops->dom0_ring_map(t->hv, &page, &remote);
-	if (r == -ENOENT)
-		return 0;
+	r = domain_map_dom0(t, dom0_port, &page, &port);
 	if (r)
-		return r;
-	if (dom0_port)
-		remote = dom0_port;
-	r = t->hv->ops->evtchn_bind(t->hv, 0, remote, &port);
-	if (r) {
-		t->hv->ops->ring_unmap(t->hv, 0, page);
-		return r;
-	}
-	return connect_ring(t, d, page, port);
+		return r == -ENOENT ? 0 : r;
+	return domain_connect_ring(t, domain_find(t, 0), page, port);
 }
 
 /* Bound anew: the page stays the guest's, everything half done is dropped. */
@@ -312,7 +331,7 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
 		return EINVAL;
 	}
 	domain_disconnect(t, d);
-	r = connect_ring(t, d, page, port);
+	r = domain_connect_ring(t, d, page, port);
 	if (r)
 		return r;
 	d->introduced = true;
@@ -326,7 +345,7 @@ static int rebind(struct domain_table *t, struct domain *d, uint64_t gfn, uint32
  * Whether the hypervisor says that a life has ended. That it cannot be asked now ends none: *ret
  * is then as the domain was last seen.
  */
-static bool is_over(struct domain_table *t, const struct domain *d, struct hv_dominfo *ret)
+bool domain_is_over(struct domain_table *t, const struct domain *d, struct hv_dominfo *ret)
 {
 	int r = t->hv->ops->domain_info(t->hv, d->domid, ret);
 
@@ -375,7 +394,7 @@ int domain_release(struct domain_table *t, uint16_t domid)
 
 	if (!d || !d->introduced)
 		return ENOENT;
-	if (is_over(t, d, &info)) {
+	if (domain_is_over(t, d, &info)) {
 		domain_died(t, d);
 		return 0;
 	}
@@ -418,7 +437,7 @@ static void domain_look(struct domain_table *t, uint16_t domid)
 
 	if (!d || !domid || d->orphans)
 		return;
-	if (is_over(t, d, &info)) {
+	if (domain_is_over(t, d, &info)) {
 		domain_died(t, d);
 		return;
 	}

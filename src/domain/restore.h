@@ -25,9 +25,17 @@ bool domain_goes_on(struct domain_table *t, struct domain *d);
 
 /*
  * Maps the ring of an introduced domain and binds its port, the same as before where it is bound
- * still; its connection gets them as transport, or there is a new one where it has none. EINVAL:
- * the ring cannot be had. -ENOMEM.
+ * still. Its connection, which was made, gets them with what it has in the area: conn_restore.
+ * EINVAL: the ring cannot be had, or the area is damaged. -ENOMEM.
  */
+int domain_restore_ring(struct domain_table *t, struct domain *d);
+/* The same for domain 0's ring. ENOENT: there is none. port: as domain_connect_dom0. */
+int domain_restore_dom0(struct domain_table *t, uint32_t port);
+
+/* The same with a new connection, for one that has none. */
 int domain_reconnect(struct domain_table *t, struct domain *d);
+
+/* Its counters are where d->counters says, or somewhere new in the connections' area. */
+void domain_set_counters(struct domain_table *t, struct domain *d);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/own.h"
 #include "domain/death.h"
+#include "domain/restore.h"
 #include "op/op.h"
 
 static void live_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets)
@@ -201,6 +202,8 @@ static int core_init(struct core *core)
 	if (!r && !core->opt.empty)
 		r = tree_init(core, root);
 	perms_release(core->perms, root);
+	if (!r && !core->opt.empty)
+		domain_set_counters(&core->domains, domain_find(&core->domains, 0));
 	if (!r && !core->opt.empty && core->opt.dom0_ring)
 		r = domain_connect_dom0(&core->domains, core->opt.dom0_port);
 	return r;
@@ -238,6 +241,14 @@ void core_free(struct core *core)
 	free(core);
 }
 
+void core_setup_socket(struct core *core, struct conn *c)
+{
+	const struct domain *dom0 = domain_find(&core->domains, 0);
+
+	c->prefix = dom0->prefix;
+	c->watcher.rel_len = (uint32_t)strlen(dom0->prefix) + 1;
+}
+
 int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
 		    uint64_t peer_id, struct conn **ret)
 {
@@ -247,8 +258,7 @@ int core_add_socket(struct core *core, const struct transport_ops *ops, void *tr
 	r = conn_new(&core->conns, ops, transport, &dom0->budget, true, peer_id, ret);
 	if (r)
 		return r;
-	(*ret)->prefix = dom0->prefix;
-	(*ret)->watcher.rel_len = (uint32_t)strlen(dom0->prefix) + 1;
+	core_setup_socket(core, *ret);
 	conn_opened(*ret);
 	return 0;
 }

@@ -130,6 +130,9 @@ void core_policy_changed(struct core *core);
 int core_add_socket(struct core *core, const struct transport_ops *ops, void *transport,
 		    uint64_t peer_id, struct conn **ret);
 
+/* What every socket's connection is: see core_add_socket. */
+void core_setup_socket(struct core *core, struct conn *c);
+
 /* Takes hypervisor events; true: more are pending. < 0: the event channel is lost. */
 int core_hv_events(struct core *core);
 

@@ -52,6 +52,9 @@ int journal_start(struct journal *j, struct core *core, const struct state_host 
 /* No more. core is about to go. */
 void journal_stop(struct journal *j);
 
+/* A connection that was recorded under this number is no more, and has left nothing. */
+void journal_put_conn_gone(struct journal *j, uint32_t conn_id);
+
 /* The process's own settings changed. */
 void journal_set_host(struct journal *j, bool trace_on, const char *trace_path);
 

@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/own.h"
+#include "domain/restore.h"
 #include "state/load_types.h"
 #include "state/rec.h"
 

@@ -84,7 +84,7 @@ static void log_conn_closed(void *data, const struct conn *c)
 
 	if (l->checkpoint)
 		state_checkpoint_conn_gone(l->checkpoint, c);
-	latch(l, rec_put_conn_gone(&l->sink, c));
+	latch(l, rec_put_conn_gone(&l->sink, rec_conn_id(c)));
 }
 
 static void log_txn(void *data, const struct txn *t)

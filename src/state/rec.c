@@ -6,6 +6,8 @@
 #include "state/rec.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -114,11 +116,11 @@ int rec_put_conn_state(const struct state_sink *s, const struct conn *c)
 	return put(s, &rec);
 }
 
-int rec_put_conn_gone(const struct state_sink *s, const struct conn *c)
+int rec_put_conn_gone(const struct state_sink *s, uint32_t conn_id)
 {
 	struct drover_record rec = { .type = DROVER_RECORD_CONN_GONE };
 
-	rec.conn_gone.conn_id = rec_conn_id(c);
+	rec.conn_gone.conn_id = conn_id;
 	return put(s, &rec);
 }
 
@@ -250,6 +252,91 @@ int rec_put_state(const struct state_sink *s, const struct core *core, uint64_t 
 	return put(s, &rec);
 }
 
+/* Names and values of the quotas, as records have them: 32 bits, 0 for none. */
+static size_t names_of(const struct quota_limits *l, uint32_t *value, char *names, size_t room)
+{
+	size_t len = 0;
+
+	for (unsigned int q = 0; q < QUOTA_COUNT; q++) {
+		value[q] = l->hard[q] < UINT32_MAX ? (uint32_t)l->hard[q] : UINT32_MAX;
+		len += (size_t)snprintf(names + len, room - len, "%s", quota_name(q)) + 1;
+	}
+	return len;
+}
+
+int rec_put_quota(const struct state_sink *s, const struct quota_policy *policy)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_QUOTA };
+	uint32_t value[QUOTA_COUNT];
+	char names[512];
+
+	rec.quota.n_dom = QUOTA_COUNT;
+	rec.quota.names = octets(names, names_of(&policy->limits, value, names, sizeof(names)));
+	rec.quota.values = (struct drover_list){ .entry = value, .n = QUOTA_COUNT };
+	return put(s, &rec);
+}
+
+int rec_put_domain(const struct state_sink *s, const struct domain *d)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_DOMAIN };
+	uint32_t value[QUOTA_COUNT];
+	char names[512];
+
+	rec.domain.domid = d->domid;
+	rec.domain.features = d->features;
+	rec.domain.names = octets(names, names_of(&d->budget.limits, value, names, sizeof(names)));
+	rec.domain.values = (struct drover_list){ .entry = value, .n = QUOTA_COUNT };
+	return put(s, &rec);
+}
+
+/* What is queued, copied; *ret is the caller's. -ENOMEM. */
+static int queued(const struct conn *c, size_t (*peek)(const struct conn *c, void *buf, size_t n),
+		  size_t len, uint8_t **ret)
+{
+	*ret = NULL;
+	if (!len)
+		return 0;
+	*ret = malloc(len);
+	if (!*ret)
+		return FAULT(-ENOMEM);
+	peek(c, *ret, len);
+	return 0;
+}
+
+int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t fd,
+		       bool unique_id)
+{
+	const struct conn_queued q = conn_queued(c);
+	struct drover_record rec = { .type = DROVER_RECORD_CONNECTION };
+	size_t in_len = conn_peek_input(c, NULL, 0);
+	uint8_t *in, *out = NULL;
+	int r;
+
+	rec.connection.conn_id = rec_conn_id(c);
+	rec.connection.kind = c->domain ? DROVER_CONN_RING : DROVER_CONN_SOCKET;
+	rec.connection.fd = fd;
+	if (c->domain) {
+		rec.connection.domid = c->domain->domid;
+		rec.connection.tdomid = c->domain->target ? c->domain->target->domid
+							  : DROVER_DOMID_NONE;
+		rec.connection.evtchn = c->domain->local_port;
+		rec.connection.mfn = c->domain->gfn;
+		rec.connection.unique_id = c->domain->unique;
+		rec.connection.flags = unique_id ? DROVER_CONN_UNIQUE_ID : 0;
+	}
+	r = queued(c, conn_peek_input, in_len, &in);
+	if (!r)
+		r = queued(c, conn_peek_output, q.octets, &out);
+	rec.connection.input = octets(in, in_len);
+	rec.connection.output = octets(out, q.octets);
+	rec.connection.resp_len = (uint16_t)q.partial;
+	if (!r)
+		r = put(s, &rec);
+	free(in);
+	free(out);
+	return r;
+}
+
 /* Nodes in which two trees differ, on their way to records. */
 struct differing {
 	const struct state_sink *s;
@@ -284,7 +371,7 @@ int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct no
 	r = rec_put_txn_state(s, t, extra);
 	d.base = true;
 	if (!r)
-		r = tree_diff(live, base, put_differing, &d);
+		r = tree_diff("/", 1, live, base, put_differing, &d);
 	if (r || d.r)
 		return r ? r : d.r;
 	list_for_each(a, &t->order, link) {
@@ -293,6 +380,6 @@ int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct no
 			return r;
 	}
 	d.base = false;
-	r = tree_diff(base, t->tree.root, put_differing, &d);
+	r = tree_diff("/", 1, base, t->tree.root, put_differing, &d);
 	return r ? r : d.r;
 }

@@ -40,7 +40,7 @@ int rec_put_special(const struct state_sink *s, const char *name, const struct p
 /* plain: as WATCH_DATA even where it has a depth. removed: UNWATCH. */
 int rec_put_watch(const struct state_sink *s, const struct watch *w, bool removed, bool plain);
 int rec_put_conn_state(const struct state_sink *s, const struct conn *c);
-int rec_put_conn_gone(const struct state_sink *s, const struct conn *c);
+int rec_put_conn_gone(const struct state_sink *s, uint32_t conn_id);
 /* extra: octets charged besides those of accesses. */
 int rec_put_txn_state(const struct state_sink *s, const struct txn *t, uint64_t extra);
 int rec_put_txn_touched(const struct state_sink *s, const struct txn *t, const char *path,
@@ -56,6 +56,14 @@ int rec_put_policy(const struct state_sink *s, const struct quota_policy *policy
 int rec_put_host(const struct state_sink *s, bool trace_on, const char *trace_path);
 /* started_ms: real time. */
 int rec_put_state(const struct state_sink *s, const struct core *core, uint64_t started_ms);
+
+/* Domain limits as GLOBAL_QUOTA_DATA: those that new domains start with. */
+int rec_put_quota(const struct state_sink *s, const struct quota_policy *policy);
+/* The same of one domain, and its features: DOMAIN_DATA. */
+int rec_put_domain(const struct state_sink *s, const struct domain *d);
+/* Octets of a connection that are queued on either side, and what its number and kind are. */
+int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t fd,
+		       bool unique_id);
 
 /*
  * A transaction whole: its state, what its snapshot differs in from live, what it touched, what it

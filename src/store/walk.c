@@ -227,7 +227,7 @@ static int diff_step(struct diff *d)
 	return diff_pair(d, x, y);
 }
 
-int tree_diff(const struct node *a, const struct node *b,
+int tree_diff(const char *path, size_t len, const struct node *a, const struct node *b,
 	      void (*differs)(void *data, const char *path, size_t len, const struct node *a,
 			      const struct node *b),
 	      void *data)
@@ -237,9 +237,9 @@ int tree_diff(const struct node *a, const struct node *b,
 
 	if (a == b)
 		return 0;
-	d.path.str[0] = '/';
-	d.path.str[1] = '\0';
-	d.path.len = 1;
+	memcpy(d.path.str, path, len);
+	d.path.str[len] = '\0';
+	d.path.len = len;
 	r = diff_pair(&d, a, b);
 	while (!r && d.dir)
 		r = diff_step(&d);

@@ -31,9 +31,10 @@ void tree_walk_fini(struct tree_walk *w);
 
 /*
  * Calls back for each node that is in b alone (parents first), in a alone (b NULL; what was below
- * is not told of), or differs in value or access list. What both share is not visited. -ENOMEM.
+ * is not told of), or differs in value or access list. What both share is not visited. a and b are
+ * the nodes at path, len octets; either may be NULL. -ENOMEM.
  */
-int tree_diff(const struct node *a, const struct node *b,
+int tree_diff(const char *path, size_t len, const struct node *a, const struct node *b,
 	      void (*differs)(void *data, const char *path, size_t len, const struct node *a,
 			      const struct node *b),
 	      void *data);
