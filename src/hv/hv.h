@@ -64,7 +64,8 @@ struct hv_ops {
 	/*
 	 * The same for a port that an earlier process bound as was: the binding is found again
 	 * where it outlived that process, else made anew. The port may have been masked, and what
-	 * was pending may be lost: look at the ring once.
+	 * was pending may be lost: look at the ring once. remote_port 0: not known, what was is
+	 * bound to; then there is no other way.
 	 */
 	int (*evtchn_rebind)(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t was,
 			     uint32_t *ret_port);

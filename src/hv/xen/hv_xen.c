@@ -227,7 +227,8 @@ static int hv_xen_evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote_p
 
 	/* its number may be another's by now, where the device was opened anew */
 	if (!h->is_kept || xc_evtchn_status(h->xc, &st) || st.status != EVTCHNSTAT_interdomain ||
-	    st.u.interdomain.dom != domid || st.u.interdomain.port != remote_port ||
+	    st.u.interdomain.dom != domid ||
+	    (remote_port && st.u.interdomain.port != remote_port) ||
 	    xenevtchn_unmask(h->evtchn, was) < 0)
 		return hv_xen_evtchn_bind(hv, domid, remote_port, ret_port);
 	*ret_port = was;
