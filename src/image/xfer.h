@@ -91,7 +91,8 @@ XFER void xfer_s32(struct xfer *x, const char *field, int32_t *v)
 	uint32_t u = (uint32_t)*v;
 
 	xfer_u32(x, field, &u);
-	*v = x->mode == XFER_READ ? (int32_t)u : *v;
+	if (x->mode == XFER_READ)
+		*v = (int32_t)u;
 }
 
 /* n octets that are zero when written and ignored when read. */
@@ -133,7 +134,7 @@ XFER void xfer_octets(struct xfer *x, const char *field, struct drover_octets *o
 		if (!xfer_has(x, field, o->len))
 			return;
 		o->data = x->in + x->at;
-	} else if (x->mode == XFER_WRITE && o->len) {
+	} else if (x->mode == XFER_WRITE && o->data) {
 		memcpy(x->out + x->at, o->data, o->len);
 	}
 	x->at += o->len;
@@ -163,7 +164,7 @@ XFER void xfer_string(struct xfer *x, const char *field, struct drover_octets *o
 		if (memchr(o->data, 0, o->len + 1) != x->in + x->at + o->len)
 			xfer_break(x, field, "no NUL exactly at its end");
 	} else if (x->mode == XFER_WRITE) {
-		if (o->len)
+		if (o->data)
 			memcpy(x->out + x->at, o->data, o->len);
 		x->out[x->at + o->len] = 0;
 	}
@@ -181,6 +182,11 @@ XFER void xfer_names(struct xfer *x, const char *field, struct drover_octets *o,
 	}
 	if (xfer_broken(x))
 		return;
+	if (x->mode == XFER_MEASURE && !o->data) {
+		if (n)
+			xfer_break(x, field, "fewer of them than values");
+		return;
+	}
 	from = x->mode == XFER_READ ? x->in + x->at : o->data;
 	end = x->mode == XFER_READ ? x->in + x->len : from + o->len;
 	for (p = from; n; n--) {
@@ -199,6 +205,25 @@ XFER void xfer_names(struct xfer *x, const char *field, struct drover_octets *o,
 		xfer_break(x, field, "more of them than values");
 	}
 	x->at += o->len;
+}
+
+/* An integer within an entry of a list. */
+XFER void put16(unsigned char *out, uint16_t v, bool swap)
+{
+	v = swap ? __builtin_bswap16(v) : v;
+	memcpy(out, &v, sizeof(v));
+}
+
+XFER void put32(unsigned char *out, uint32_t v, bool swap)
+{
+	v = swap ? __builtin_bswap32(v) : v;
+	memcpy(out, &v, sizeof(v));
+}
+
+XFER void put64(unsigned char *out, uint64_t v, bool swap)
+{
+	v = swap ? __builtin_bswap64(v) : v;
+	memcpy(out, &v, sizeof(v));
 }
 
 /* list->n entries of size octets, put by put(out, list, i, swap). */
