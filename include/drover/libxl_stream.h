@@ -42,7 +42,7 @@ struct drover_libxl_error {
 	uint32_t type;	 /* of the container's record */
 	bool in_header;	 /* of the file or the container */
 	bool in_libxc;	 /* in the libxc stream that follows the record */
-	char text[160];	 /* the rule that was broken; always NUL-terminated */
+	char text[200];	 /* the rule that was broken; always NUL-terminated */
 };
 
 /*

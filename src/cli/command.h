@@ -33,6 +33,9 @@ int cli_top(int argc, char **argv);
 int cli_metrics(int argc, char **argv);
 int cli_control(int argc, char **argv);
 
+/* Of files, without a daemon. */
+int cli_image(int argc, char **argv);
+
 /*
  * getopt_long with -s SOCKET and -h taken care of. Returns an option's letter; -1: operands begin
  * at optind; '?': the command is to return *ret_status (0 after -h, else CLI_USAGE).

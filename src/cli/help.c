@@ -79,6 +79,23 @@ static const struct command {
 	  "  -o, --output FILE  replaces FILE as a whole, for a textfile collector\n" },
 	{ "control", cli_control, "COMMAND [ARGUMENT]...",
 	  "a CONTROL command of the daemon; 'drover control help' lists them", NULL },
+	{ "image", cli_image, "COMMAND [OPTION]... FILE...",
+	  "images of a store or a domain, and libxl streams: look, check, convert, compare",
+	  "  dump FILE                  its records, a line each; --json\n"
+	  "  verify FILE...             says whether they are good, or what is not\n"
+	  "  convert IN OUT             another --layout upstream|seed, --version 1|2 or --endian\n"
+	  "                             little|big, or what a reader needs: --for upstream-4.17,\n"
+	  "                             upstream-4.22, drover; --read-layout is that of IN\n"
+	  "  diff A B                   what only one of them says; fails if there is anything\n"
+	  "  embed LIBXL_IN IMAGE OUT   a domain's image into a libxl stream or a file of xl save\n"
+	  "  extract LIBXL_IN [IMAGE_OUT] OUT\n"
+	  "                             and out of it again; OUT is without it\n"
+	  "FILE may be -, standard input or output.\n"
+	  "      --layout L    of images that are read or written: upstream, seed\n"
+	  "      --scope S     of images read: store, domain; auto looks at the first record\n"
+	  "      --loose       dump, verify: records in any order, and without those they need\n"
+	  "      --form F      of the data in a libxl stream: binary, absolute, relative\n"
+	  "      --domid N     whose data it is, where it does not say so\n" },
 	{ "sim", cli_sim, "COMMAND [ARGUMENT]...", "domains of the simulated hypervisor", NULL },
 	{ "help", run_help, "[COMMAND]", "this, or more about a command", NULL },
 	{ "version", run_version, "", "which version this is", NULL },
