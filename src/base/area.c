@@ -302,6 +302,20 @@ int area_own(struct area *a)
 	return r ? FAULT(r) : 0;
 }
 
+int area_disown(struct area *a)
+{
+	void *p;
+
+	if (a->fd < 0)
+		return 0;
+	p = mmap(a->base, a->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, a->fd, 0);
+	if (p == MAP_FAILED)
+		return FAULT(-errno);
+	a->writable = true;
+	a->fd = -1;
+	return 0;
+}
+
 void area_free(struct area *a)
 {
 	if (!a)

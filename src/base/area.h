@@ -45,6 +45,12 @@ int area_attach(int fd, const char *boot_id, bool writable, struct area **ret);
 /* Makes an attached area writable. < 0: the system's error. */
 int area_own(struct area *a);
 
+/*
+ * The file keeps what is in it now: what is stored from now on stays in this process. For who is
+ * about to take apart what another process will go on with. < 0: the system's error.
+ */
+int area_disown(struct area *a);
+
 /* Lets go of the memory; the file keeps what is in it. Accepts NULL. */
 void area_free(struct area *a);
 

@@ -54,6 +54,11 @@ void record_file_close(struct record_file *f)
 	f->map = NULL;
 }
 
+int record_file_own(struct record_file *f)
+{
+	return mprotect(f->map, JOURNAL_FILE_MAX, PROT_READ | PROT_WRITE) ? FAULT(-errno) : 0;
+}
+
 int record_file_look(struct record_file *f)
 {
 	struct stat st;

@@ -23,6 +23,9 @@ struct record_file {
 int record_file_open(struct record_file *f, int fd, const char *name, bool writable);
 void record_file_close(struct record_file *f);
 
+/* What was opened to be read can be written from now on. -errno. */
+int record_file_own(struct record_file *f);
+
 /* How much space the file has now, where somebody else writes it. -errno. */
 int record_file_look(struct record_file *f);
 

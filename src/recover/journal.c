@@ -451,10 +451,29 @@ int journal_start(struct journal *j, struct core *core, const struct state_host 
 	return r;
 }
 
+int journal_own(struct journal *j)
+{
+	int r = 0;
+
+	if (j->writable)
+		return 0;
+	for (unsigned int i = 0; i < 2 && !r; i++) {
+		r = record_file_own(&j->base[i]);
+		if (!r)
+			r = record_file_own(&j->log[i]);
+	}
+	if (!r)
+		r = area_own(j->area);
+	j->writable = !r;
+	return r;
+}
+
 void journal_stop(struct journal *j)
 {
 	if (!j->core)
 		return;
+	if (j->has_log && area_disown(j->area))
+		abort(); /* or what others go on with would be taken apart */
 	if (j->checkpoint)
 		checkpoint_end(j);
 	core_set_log(j->core, NULL, NULL);

@@ -49,7 +49,15 @@ struct core_counters *journal_counters(struct journal *j);
  * yet, and all of core is written to it first. -ENOMEM or a file's error.
  */
 int journal_start(struct journal *j, struct core *core, const struct state_host *host, bool fresh);
-/* No more. core is about to go. */
+/*
+ * A journal that was attached to be read is written from now on: the process that wrote it has
+ * stopped. < 0: the system's error.
+ */
+int journal_own(struct journal *j);
+/*
+ * No more: core is about to go, and the files stay as they are after the last commit. What is
+ * changed in the area from then on is this process's own affair.
+ */
 void journal_stop(struct journal *j);
 
 /* A connection that was recorded under this number is no more, and has left nothing. */

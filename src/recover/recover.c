@@ -274,7 +274,9 @@ int recover_take_over(struct recover *r, struct journal *j, struct hv *hv,
 	core->hv = hv;
 	core->domains.hv = hv;
 	core->counters = journal_counters(j);
-	e = take_over(r, core, sockets);
+	e = journal_own(j);
+	if (!e)
+		e = take_over(r, core, sockets);
 	if (!e)
 		e = journal_start(j, core, &mine, false);
 	if (e)
