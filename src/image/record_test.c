@@ -86,79 +86,79 @@ static void a_record_that_was_read_can_be_written_in_another_format(void **state
 	}
 }
 
+static const struct drover_perm perm[] = { { 'n', 0, 7 } };
+static const struct drover_record node = { .type = DROVER_RECORD_NODE,
+					   .node = { .conn_id = 1,
+						     .tx_id = 2,
+						     .access = 3,
+						     .perms = LIST(perm),
+						     .path = STR("/a"),
+						     .value = STR("xy") } };
+static const struct drover_record ring = { .type = DROVER_RECORD_CONNECTION,
+					   .connection = { .conn_id = 1,
+							   .domid = 7,
+							   .tdomid = 0x7ff4,
+							   .evtchn = 9,
+							   .output = STR("abc") } };
+static const struct drover_record watch = {
+	.type = DROVER_RECORD_WATCH_DEPTH,
+	.watch = { .conn_id = 1, .depth = 2, .path = STR("/a"), .token = STR("t") }
+};
+static const struct {
+	const struct drover_image_format *format;
+	const struct drover_record *rec;
+	const char *octets;
+	size_t len;
+} documented[] = {
+	{ &upstream, &node,
+	  OCTETS("\5\0\0\0\31\0\0\0"
+		 "\1\0\0\0\2\0\0\0"
+		 "\3\0\2\0\3\0\1\0"
+		 "n\0\7\0/a\0x"
+		 "y\0\0\0\0\0\0\0") },
+	{ &big, &node,
+	  OCTETS("\0\0\0\5\0\0\0\31"
+		 "\0\0\0\1\0\0\0\2"
+		 "\0\3\0\2\0\3\0\1"
+		 "n\0\0\7/a\0x"
+		 "y\0\0\0\0\0\0\0") },
+	{ &seed, &node,
+	  OCTETS("\5\0\0\0\31\0\0\0"
+		 "\1\0\0\0\2\0\0\0"
+		 "\3\0\1\0n\0\7\0"
+		 "\3\0\2\0/a\0x"
+		 "y\0\0\0\0\0\0\0") },
+	{ &upstream, &ring,
+	  OCTETS("\2\0\0\0\33\0\0\0"
+		 "\1\0\0\0\0\0\0\0"
+		 "\7\0\xf4\x7f\11\0\0\0"
+		 "\0\0\0\0\3\0\0\0"
+		 "abc\0\0\0\0\0") },
+	{ &seed, &ring,
+	  OCTETS("\2\0\0\0\37\0\0\0"
+		 "\1\0\0\0\0\0\0\0"
+		 "\7\0\xf4\x7f\11\0\0\0"
+		 "\0\0\0\0\0\0\0\0"
+		 "\3\0\0\0abc\0") },
+	{ &upstream, &watch,
+	  OCTETS("\10\0\0\0\21\0\0\0"
+		 "\1\0\0\0\3\0\2\0"
+		 "\2\0\0\0/a\0t"
+		 "\0\0\0\0\0\0\0\0") },
+};
+
 static void octets_are_those_of_the_documents(void **state)
 {
-	static const struct drover_perm perm[] = { { 'n', 0, 7 } };
-	static const struct drover_record node = { .type = DROVER_RECORD_NODE,
-						   .node = { .conn_id = 1,
-							     .tx_id = 2,
-							     .access = 3,
-							     .perms = LIST(perm),
-							     .path = STR("/a"),
-							     .value = STR("xy") } };
-	static const struct drover_record ring = { .type = DROVER_RECORD_CONNECTION,
-						   .connection = { .conn_id = 1,
-								   .domid = 7,
-								   .tdomid = 0x7ff4,
-								   .evtchn = 9,
-								   .output = STR("abc") } };
-	static const struct drover_record watch = {
-		.type = DROVER_RECORD_WATCH_DEPTH,
-		.watch = { .conn_id = 1, .depth = 2, .path = STR("/a"), .token = STR("t") }
-	};
-	static const struct {
-		const struct drover_image_format *format;
-		const struct drover_record *rec;
-		const char *octets;
-		size_t len;
-	} table[] = {
-		{ &upstream, &node,
-		  OCTETS("\5\0\0\0\31\0\0\0"
-			 "\1\0\0\0\2\0\0\0"
-			 "\3\0\2\0\3\0\1\0"
-			 "n\0\7\0/a\0x"
-			 "y\0\0\0\0\0\0\0") },
-		{ &big, &node,
-		  OCTETS("\0\0\0\5\0\0\0\31"
-			 "\0\0\0\1\0\0\0\2"
-			 "\0\3\0\2\0\3\0\1"
-			 "n\0\0\7/a\0x"
-			 "y\0\0\0\0\0\0\0") },
-		{ &seed, &node,
-		  OCTETS("\5\0\0\0\31\0\0\0"
-			 "\1\0\0\0\2\0\0\0"
-			 "\3\0\1\0n\0\7\0"
-			 "\3\0\2\0/a\0x"
-			 "y\0\0\0\0\0\0\0") },
-		{ &upstream, &ring,
-		  OCTETS("\2\0\0\0\33\0\0\0"
-			 "\1\0\0\0\0\0\0\0"
-			 "\7\0\xf4\x7f\11\0\0\0"
-			 "\0\0\0\0\3\0\0\0"
-			 "abc\0\0\0\0\0") },
-		{ &seed, &ring,
-		  OCTETS("\2\0\0\0\37\0\0\0"
-			 "\1\0\0\0\0\0\0\0"
-			 "\7\0\xf4\x7f\11\0\0\0"
-			 "\0\0\0\0\0\0\0\0"
-			 "\3\0\0\0abc\0") },
-		{ &upstream, &watch,
-		  OCTETS("\10\0\0\0\21\0\0\0"
-			 "\1\0\0\0\3\0\2\0"
-			 "\2\0\0\0/a\0t"
-			 "\0\0\0\0\0\0\0\0") },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(documented); i++) {
 		unsigned char buf[64];
 		size_t len;
 
-		assert_int_equal(drover_record_encode(table[i].format, table[i].rec, buf,
+		assert_int_equal(drover_record_encode(documented[i].format, documented[i].rec, buf,
 						      sizeof(buf), &len, NULL),
 				 0);
-		assert_int_equal(len, table[i].len);
-		assert_memory_equal(buf, table[i].octets, len);
+		assert_int_equal(len, documented[i].len);
+		assert_memory_equal(buf, documented[i].octets, len);
 	}
 }
 
