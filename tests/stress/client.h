@@ -37,6 +37,7 @@ struct load {
 	uint64_t seed;
 	bool strict;   /* open transactions outlive whatever happens to the daemon */
 	bool draining; /* no new work; transactions come to their end */
+	bool calm;     /* no new transactions */
 	unsigned int n_clients;
 	struct client *client; /* owned */
 	long account[LOAD_ACCOUNTS];
@@ -154,6 +155,8 @@ struct expect *client_ask_node(struct client *c, enum expect_kind kind, uint32_t
 /* Transactions (txn.c). */
 void txn_turn(struct client *c, uint64_t now);
 bool txn_idle(const struct client *c);
+/* None is open, not even held. */
+bool txn_none(const struct client *c);
 /* err: what the reply says, 0 for its own type. */
 void txn_reply(struct client *c, const struct expect *e, int err, const struct message *m);
 

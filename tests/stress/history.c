@@ -9,6 +9,9 @@
  *   --seconds S     how long; 0: until standard input ends (0)
  *   --lenient       a transaction may be lost (ENOENT, EAGAIN): the daemon is another's
  *
+ * On standard input, "c" asks for no transactions: "calm" is printed when none is open. "g" lets
+ * them go on.
+ *
  * Clients that check what the daemon tells them (see client.h), while somebody else kills and
  * replaces it. Prints "ready" once all are connected, and a line "progress OPS COMMITS" each time
  * that every client that listens got an answer since the last, so that whoever disturbs the
@@ -38,6 +41,7 @@ struct run {
 	unsigned int n_sockets, n_guests;
 	double seconds;
 	bool ended; /* standard input */
+	bool calm_told;
 	uint64_t told_ns;
 };
 
@@ -193,6 +197,36 @@ static void check_silence(struct client *c, uint64_t now)
 			    e->req_id, c->peer.out_tail - c->peer.out_head);
 }
 
+static bool all(const struct load *l, bool (*is)(const struct client *c))
+{
+	for (unsigned int i = 0; i < l->n_clients; i++)
+		if (!is(&l->client[i]))
+			return false;
+	return true;
+}
+
+static void take_commands(struct run *run)
+{
+	char word[64];
+	ssize_t n = read(0, word, sizeof(word));
+
+	run->ended = n <= 0;
+	for (ssize_t i = 0; i < n; i++)
+		if (word[i] == 'c' || word[i] == 'g') {
+			run->load.calm = word[i] == 'c';
+			run->calm_told = false;
+		}
+}
+
+static void tell_calm(struct run *run)
+{
+	if (!run->load.calm || run->calm_told || !all(&run->load, txn_none))
+		return;
+	run->calm_told = true;
+	puts("calm");
+	fflush(stdout);
+}
+
 /* Everybody once: work, wait a moment, receive. */
 static void run_turn(struct run *run)
 {
@@ -207,11 +241,8 @@ static void run_turn(struct run *run)
 	pfd[l->n_clients] =
 		(struct pollfd){ .fd = run->seconds > 0 || run->ended ? -1 : 0, .events = POLLIN };
 	poll(pfd, l->n_clients + 1, TURN_MS);
-	if (pfd[l->n_clients].revents) {
-		char octets[64];
-
-		run->ended = read(0, octets, sizeof(octets)) <= 0;
-	}
+	if (pfd[l->n_clients].revents)
+		take_commands(run);
 	now = now_ns();
 	for (unsigned int i = 0; i < l->n_clients && !l->failures; i++) {
 		if (pfd[i].events & POLLIN && pfd[i].revents & ~POLLOUT)
@@ -219,14 +250,7 @@ static void run_turn(struct run *run)
 		check_silence(&l->client[i], now);
 	}
 	tell_progress(run, now);
-}
-
-static bool all(const struct load *l, bool (*is)(const struct client *c))
-{
-	for (unsigned int i = 0; i < l->n_clients; i++)
-		if (!is(&l->client[i]))
-			return false;
-	return true;
+	tell_calm(run);
 }
 
 static bool is_fenced(const struct client *c)

@@ -14,6 +14,7 @@
 #include "tests/stress/client.h"
 
 #define BRIEF_ONE_IN 8u
+#define HELD_ONE_IN 16u
 #define HELD_MIN_NS 200000000u
 #define HELD_MAX_NS 3000000000u
 
@@ -77,20 +78,30 @@ static void brief_choose(struct client *c, struct txn *t)
 	}
 }
 
+/*
+ * A daemon that loses transactions may give their numbers anew: then a client has one at a time,
+ * and hears of its loss before it starts the next.
+ */
+static bool may_start(const struct client *c, const struct txn *t)
+{
+	const struct txn *other = t == &c->held ? &c->brief : &c->held;
+
+	return t->state == TXN_IDLE && !c->load->draining && !c->load->calm &&
+	       (c->load->strict || other->state == TXN_IDLE);
+}
+
 void txn_turn(struct client *c, uint64_t now)
 {
-	bool draining = c->load->draining;
-
-	if (c->brief.state == TXN_IDLE && !draining && prng_once_in(&c->prng, BRIEF_ONE_IN)) {
+	if (may_start(c, &c->brief) && prng_once_in(&c->prng, BRIEF_ONE_IN)) {
 		brief_choose(c, &c->brief);
 		start(c, &c->brief, now);
 	}
-	if (c->held.state == TXN_IDLE && !draining) {
+	if (may_start(c, &c->held) && (c->load->strict || prng_once_in(&c->prng, HELD_ONE_IN))) {
 		c->held.until_ns = now + HELD_MIN_NS + prng_below(&c->prng, HELD_MAX_NS);
 		c->held.version = c->held_version + 1;
 		start(c, &c->held, now);
 	}
-	if (c->held.state == TXN_OPEN && now >= c->held.until_ns) {
+	if (c->held.state == TXN_OPEN && (c->load->calm || now >= c->held.until_ns)) {
 		c->held.state = TXN_READING;
 		step(c, &c->held, XS_READ, 0, "");
 	}
@@ -101,6 +112,11 @@ bool txn_idle(const struct client *c)
 	/* One that is only held open changes nothing that others see. */
 	return c->brief.state == TXN_IDLE &&
 	       (c->held.state == TXN_IDLE || c->held.state == TXN_OPEN);
+}
+
+bool txn_none(const struct client *c)
+{
+	return c->brief.state == TXN_IDLE && c->held.state == TXN_IDLE;
 }
 
 /* A refusal that a transaction may meet: 0 is returned for any other. */

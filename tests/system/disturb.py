@@ -114,6 +114,19 @@ class History:
             n -= line.startswith("progress")
             self.progressed += 1
 
+    def _say(self, word):
+        self.process.stdin.write(word + b"\n")
+        self.process.stdin.flush()
+
+    @contextlib.contextmanager
+    def calm(self):
+        """No transaction is open meanwhile. Whatever else they do goes on."""
+        self._say(b"c")
+        while self.line() != "calm":
+            pass
+        yield
+        self._say(b"g")
+
     def finish(self):
         """The counts; all checks were passed."""
         self.process.stdin.close()
