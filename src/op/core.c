@@ -55,7 +55,7 @@ static struct core *txn_core(const struct txn *t)
 {
 	const struct conn *c = t->owner;
 
-	return c->table->data;
+	return CONTAINER_OF(c->table, struct core, conns);
 }
 
 static void txn_touched(struct txn *t, const char *path, size_t len, unsigned int saw,
