@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections and rounds. Invariant: a connection is on the ready list exactly while it may have
- * something to do, on the dirty list while it has output that nobody tried to send yet, and
- * nobody frees one but the reaper between two rounds.
+ * Connections. Invariant: nobody frees one but the reaper between two rounds.
  */
 #include "conn/conn.h"
 
@@ -13,21 +11,27 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "conn/inner.h"
 #include "conn/out.h"
 
 int conn_table_init(struct conn_table *t, struct area *area)
 {
-	t->area = area;
+	int r = 0;
+
 	list_init(&t->all);
 	list_init(&t->ready);
 	list_init(&t->dirty);
 	list_init(&t->closed);
 	list_init(&t->stalled);
-	t->scratch = malloc(CONN_INPUT_MAX + sizeof(struct xsd_sockmsg));
-	return t->scratch ? 0 : FAULT(-ENOMEM);
+	t->area = area;
+	if (!area)
+		r = area_new(-1, "", &t->own_area);
+	if (t->own_area)
+		t->area = t->own_area;
+	return r ? r : io_root_new(t);
 }
 
-static void queue_ready(struct conn *c)
+void conn_queue_ready(struct conn *c)
 {
 	if (list_is_empty(&c->ready) && !c->closing)
 		list_append(&c->table->ready, &c->ready);
@@ -38,7 +42,7 @@ static void conn_contender_wake(struct contender *contender)
 	struct conn *c = CONTAINER_OF(contender, struct conn, contender);
 
 	c->waiting = false;
-	queue_ready(c);
+	conn_queue_ready(c);
 }
 
 static void conn_event(struct watcher *w, const struct watch *watch, const char *path, size_t len)
@@ -53,7 +57,7 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 				     .use = w->budget->used[QUOTA_MEMORY] + hdr.len };
 	char payload[XENSTORE_PAYLOAD_MAX];
 
-	if (c->closing || c->failed)
+	if (c->closing || c->failed || !c->ops)
 		return;
 	if (hdr.len <= XENSTORE_PAYLOAD_MAX && path[0] != '@' &&
 	    out_has_event(c, path, len, watch->token, watch->token_len))
@@ -73,18 +77,15 @@ static void conn_event(struct watcher *w, const struct watch *watch, const char 
 				&(struct wire_msg){ .hdr = hdr, .payload = payload });
 }
 
-int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
-	     struct budget *budget, bool privileged, uint64_t peer_id, struct conn **ret)
+int conn_make(struct conn_table *t, uint32_t slot, uint64_t peer_id, struct budget *budget,
+	      bool privileged, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
-	if (!c) {
-		ops->free(transport);
+	if (!c)
 		return FAULT(-ENOMEM);
-	}
 	c->table = t;
-	c->ops = ops;
-	c->transport = transport;
+	c->slot = slot;
 	c->id = ++t->next_id;
 	c->peer_id = peer_id;
 	watcher_init(&c->watcher);
@@ -106,6 +107,26 @@ int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transp
 	return 0;
 }
 
+int conn_new(struct conn_table *t, const struct transport_ops *ops, void *transport,
+	     struct budget *budget, bool privileged, uint64_t peer_id, struct conn **ret)
+{
+	struct conn *c = NULL;
+	int r;
+
+	r = conn_make(t, 0, peer_id, budget, privileged, &c);
+	if (!r)
+		r = io_slot_new(c);
+	if (r) {
+		conn_discard(c);
+		ops->free(transport);
+		return r;
+	}
+	c->ops = ops;
+	c->transport = transport;
+	*ret = c;
+	return 0;
+}
+
 void conn_opened(struct conn *c)
 {
 	const struct conn_log_ops *log = c->table->log;
@@ -114,9 +135,26 @@ void conn_opened(struct conn *c)
 		log->opened(c->table->log_data, c);
 }
 
+void conn_tell(struct conn *c)
+{
+	const struct conn_log_ops *log = c->table->log;
+
+	if (log && log->changed)
+		log->changed(c->table->log_data, c);
+}
+
+void conn_quiesce(struct conn *c, bool on)
+{
+	if (c->quiesced == on)
+		return;
+	c->quiesced = on;
+	conn_tell(c);
+	conn_wake(c);
+}
+
 void conn_wake(struct conn *c)
 {
-	queue_ready(c);
+	conn_queue_ready(c);
 }
 
 void conn_forget(struct conn *c)
@@ -131,18 +169,10 @@ void conn_forget(struct conn *c)
 	c->waiting = false;
 }
 
-static void in_free(struct conn *c)
-{
-	if (c->in_len)
-		budget_sub(c->watcher.budget, QUOTA_MEMORY, c->in_len);
-	free(TAKE(c->in));
-	c->in_len = 0;
-}
-
 void conn_reset(struct conn *c)
 {
 	conn_forget(c);
-	in_free(c);
+	in_drop(c);
 	out_reset(c);
 	list_remove(&c->dirty);
 	c->blocked = false;
@@ -152,12 +182,15 @@ void conn_close(struct conn *c)
 {
 	if (c->closing)
 		return;
+	if (c->table->log && c->table->log->closed)
+		c->table->log->closed(c->table->log_data, c);
 	c->closing = true;
 	list_remove(&c->ready);
 	list_append(&c->table->closed, &c->ready);
 }
 
-static void conn_free(struct conn *c)
+/* What it leaves behind goes as one: its end is in the log when its slot is free. */
+void conn_free(struct conn *c)
 {
 	struct conn_table *t = c->table;
 
@@ -166,13 +199,26 @@ static void conn_free(struct conn *c)
 	conn_reset(c);
 	list_remove(&c->ready);
 	list_remove(&c->all);
+	conn_commit(t); /* where it cannot be, its slot is free all the same: gone is gone */
+	list_remove(&c->dirty);
+	io_slot_free(c);
 	c->ops->free(c->transport);
 	t->n--;
 	free(c);
 }
 
+void conn_discard(struct conn *c)
+{
+	if (!c)
+		return;
+	conn_forget(c);
+	list_remove(&c->all);
+	c->table->n--;
+	free(c);
+}
+
 /* Frees closed connections, those with many watches a slice at a time. True: more remain. */
-static bool conn_reap(struct conn_table *t)
+bool conn_reap(struct conn_table *t)
 {
 	size_t left = CONN_REAP_PER_ROUND, had;
 	struct conn *c;
@@ -191,18 +237,26 @@ void conn_table_fini(struct conn_table *t)
 {
 	struct conn *c;
 
-	if (!t->scratch)
+	if (!t->all.next)
 		return;
-	while ((c = list_first(&t->all, struct conn, all)))
-		conn_free(c);
+	t->log = NULL;
+	while ((c = list_first(&t->all, struct conn, all))) {
+		if (c->ops)
+			conn_free(c);
+		else
+			conn_discard(c);
+	}
 	while (t->spare) {
 		struct conn_out *o = t->spare;
 
 		t->spare = o->next;
-		out_free(o);
+		out_free(t->area, o);
 	}
 	t->n_spare = 0;
-	free(TAKE(t->scratch));
+	free(TAKE(t->words));
+	free(TAKE(t->restored));
+	area_free(TAKE(t->own_area));
+	t->area = NULL;
 }
 
 void conn_fail(struct conn *c, enum conn_error err, const char *what)
@@ -211,6 +265,7 @@ void conn_fail(struct conn *c, enum conn_error err, const char *what)
 		return;
 	budget_refuse(c->watcher.budget, REFUSAL_PROTOCOL, &(struct refusal){ .op = what });
 	c->failed = true;
+	conn_tell(c);
 	if (!c->ops->set_error) {
 		conn_close(c);
 		return;
@@ -246,247 +301,22 @@ void conn_reply_error(struct conn *c, const struct xsd_sockmsg *req, int err)
 	conn_reply(c, req, XS_ERROR, name, strlen(name) + 1);
 }
 
-/* Whether the peer must first read what it was sent. */
-static bool output_is_full(struct conn *c)
-{
-	struct conn_queued q = conn_queued(c);
-	uint64_t limit = c->watcher.budget->limits.hard[QUOTA_OUTSTANDING];
-
-	if (q.octets > CONN_BACKLOG_MAX)
-		return true;
-	return c->domain && !c->watcher.budget->exempt && limit && q.replies >= limit;
-}
-
-static void set_want(struct conn *c)
-{
-	bool read = !c->blocked && !c->waiting && !c->failed, write = c->out;
-
-	if (!c->ops->want || (read == c->want_read && write == c->want_write))
-		return;
-	c->want_read = read;
-	c->want_write = write;
-	c->ops->want(c->transport, read, write);
-}
-
 static uint64_t age_span(const struct conn_table *t)
 {
 	return t->event_timeout_ms / OUT_AGE_PARTS + 1;
 }
 
-static void note_unread(struct conn *c)
+void conn_note_unread(struct conn *c)
 {
 	struct conn_table *t = c->table;
 
+	if (!c->domain || c->watcher.budget->exempt || !t->event_timeout_ms)
+		return;
 	out_note_age(c, t->now_ms, age_span(t));
 	if (!list_is_empty(&c->stalled))
 		return;
 	c->out->looked_ms = t->now_ms;
 	list_append(&t->stalled, &c->stalled);
-}
-
-static bool flush(struct conn *c)
-{
-	int r = out_flush(c);
-
-	if (r == -EBADMSG)
-		conn_fail(c, CONN_ERROR_RINGIDX, "ring index out of range");
-	else if (r)
-		conn_close(c);
-	if (r)
-		return false;
-	if (!c->out) {
-		list_remove(&c->stalled);
-	} else if (c->domain && !c->watcher.budget->exempt && c->table->event_timeout_ms) {
-		note_unread(c);
-	}
-	return true;
-}
-
-static void keep_input(struct conn *c, const uint8_t *data, size_t len)
-{
-	uint8_t *p;
-
-	if (!len) {
-		if (c->in)
-			in_free(c);
-		return;
-	}
-	p = c->in_len >= len ? c->in : realloc(c->in, len);
-	if (!p) {
-		conn_fail(c, CONN_ERROR_COMM, "request lost for want of memory");
-		return;
-	}
-	memmove(p, data, len);
-	budget_add(c->watcher.budget, QUOTA_MEMORY, len);
-	budget_sub(c->watcher.budget, QUOTA_MEMORY, c->in_len);
-	c->in = p;
-	c->in_len = (uint32_t)len;
-}
-
-/* All that requests made us pass so far: watches, places, siblings. */
-static uint64_t steps_done(const struct conn_table *t)
-{
-	return t->watches->steps + t->store->steps;
-}
-
-/*
- * Handles requests of buf until the connection's share of the round is used up, one must wait, or
- * output is full. A request counts by its steps, too: who removes a node above a thousand places
- * that are watched has his turn sooner over.
- */
-static size_t handle_some(struct conn *c, const uint8_t *buf, size_t len, bool *ret_more)
-{
-	struct conn_table *t = c->table;
-	struct wire_msg m;
-	uint64_t steps = steps_done(t), n = 0;
-	size_t at = 0, size;
-	int r = EAGAIN;
-
-	for (; !c->closing && !c->failed; n++) {
-		r = wire_parse(buf + at, len - at, &m, &size);
-		if (r ||
-		    n + (steps_done(t) - steps) / CONN_STEPS_PER_REQUEST >= CONN_REQUESTS_PER_ROUND)
-			break;
-		if (output_is_full(c)) {
-			c->blocked = true;
-			break;
-		}
-		if (t->trace && !c->contender.wait_until_ms)
-			t->trace(t->trace_data, c, false, &m);
-		t->serving = c;
-		if (!t->handle(t->data, c, &m)) {
-			c->waiting = true;
-			break;
-		}
-		t->serving = NULL;
-		at += size;
-	}
-	t->serving = NULL;
-	if (r == EMSGSIZE)
-		conn_fail(c, CONN_ERROR_PROTO, "message over 4096 octets");
-	*ret_more = !r;
-	return at;
-}
-
-static void note_stall(struct conn *c)
-{
-	struct budget *b = c->watcher.budget;
-	struct conn_queued q = conn_queued(c);
-
-	budget_refuse(b, REFUSAL_STALL,
-		      &(struct refusal){ .op = "requests wait until replies are read",
-					 .limit = b->limits.hard[QUOTA_OUTSTANDING],
-					 .use = q.replies });
-}
-
-/*
- * Begins anew where the peer asks for it. Looked at before anything else: a peer that asks may
- * have left its indices, full queues and half requests in any state.
- */
-static bool restart(struct conn *c)
-{
-	if (!c->ops->restart ||
-	    c->ops->recv(c->transport, &c->table->recv_cell, c->table->scratch, 0) != -ERESTART)
-		return false;
-	conn_reset(c);
-	c->failed = false;
-	c->ops->restart(c->transport);
-	return true;
-}
-
-/* A turn of one connection. True: it has more to do. */
-static bool serve(struct conn *c)
-{
-	struct conn_table *t = c->table;
-	struct wire_msg m;
-	size_t size, len = c->in_len, done;
-	ssize_t n = 0;
-	bool more, unread, was_blocked = c->blocked;
-
-	if (restart(c))
-		return true;
-	if (c->failed || (c->out && !flush(c)))
-		return false;
-	/* whole requests are handled first; what was not read meanwhile nobody tells of again */
-	unread = wire_parse(c->in, len, &m, &size) != EAGAIN;
-	if (!unread)
-		n = c->ops->recv(c->transport, &t->recv_cell, t->scratch + len,
-				 CONN_INPUT_MAX - len);
-	if (n == -ERESTART)
-		return true;
-	if (n == -EBADMSG)
-		conn_fail(c, CONN_ERROR_RINGIDX, "ring index out of range");
-	else if (n < 0)
-		conn_close(c);
-	if (n < 0)
-		return false;
-	c->blocked = false;
-	if (len)
-		memcpy(t->scratch, c->in, len);
-	len += (size_t)n;
-	if (!len)
-		return false;
-	done = handle_some(c, t->scratch, len, &more);
-	if (c->closing || c->failed)
-		return false;
-	keep_input(c, t->scratch + done, len - done);
-	if (c->blocked && !was_blocked) {
-		/* many requests at once are no stall where their replies can leave at once */
-		if (!flush(c))
-			return false;
-		c->blocked = output_is_full(c);
-		if (c->blocked)
-			note_stall(c);
-	}
-	if (c->blocked || c->waiting)
-		return false;
-	return more || unread || (c->ops->has_more && c->ops->has_more(c->transport));
-}
-
-static void end_turn(struct conn *c)
-{
-	if (c->closing)
-		return;
-	set_want(c);
-	if (c->ops->kick)
-		c->ops->kick(c->transport);
-}
-
-bool conn_round(struct conn_table *t, uint64_t now_ms)
-{
-	struct list todo;
-	struct conn *c;
-	size_t n = 0;
-
-	t->now_ms = now_ms;
-	/* those ready now, once each: who becomes ready meanwhile has its turn in the next round */
-	list_init(&todo);
-	while ((c = list_first(&t->ready, struct conn, ready))) {
-		list_remove(&c->ready);
-		list_append(&todo, &c->ready);
-		n++;
-	}
-	while ((c = list_first(&todo, struct conn, ready))) {
-		list_remove(&c->ready);
-		if (c->waiting && !c->failed) {
-			if (c->out && flush(c))
-				end_turn(c);
-			continue;
-		}
-		if (serve(c))
-			queue_ready(c);
-		if (list_is_empty(&c->dirty))
-			end_turn(c);
-	}
-	while ((c = list_first(&t->dirty, struct conn, dirty))) {
-		list_remove(&c->dirty);
-		if (c->closing)
-			continue;
-		if (flush(c) && c->blocked && !output_is_full(c))
-			queue_ready(c);
-		end_turn(c);
-	}
-	return conn_reap(t) || !list_is_empty(&t->ready);
 }
 
 static void drop_stale(struct conn *c, uint64_t now_ms)

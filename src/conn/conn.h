@@ -81,6 +81,8 @@ struct conn_log_ops {
 	void (*opened)(void *data, const struct conn *c);
 	/* It failed, began anew, or is quiesced or no more. That it goes, table.gone says. */
 	void (*changed)(void *data, const struct conn *c);
+	/* It is about to close: nothing more comes of it, what it had goes with it. */
+	void (*closed)(void *data, const struct conn *c);
 	/* Whether anything was told of since the last commit, by these calls or by others. */
 	bool (*has_changes)(void *data);
 	/*
@@ -116,12 +118,28 @@ struct conn_table {
 	void (*gone)(void *data, struct conn *c);
 	/* Each octet sequence in and out, for the trace file. NULL: not traced. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
-	void *trace_data;      /* borrowed */
-	void *data;	       /* borrowed */
-	struct area *area;     /* borrowed, or own_area */
-	struct area *own_area; /* owned; NULL: area is somebody else's */
-	struct conn_cell recv_cell, send_cell;
-	uint8_t *scratch;	/* owned: what is being parsed */
+	void *trace_data;	/* borrowed */
+	void *data;		/* borrowed */
+	struct area *area;	/* borrowed, or own_area */
+	struct area *own_area;	/* owned; NULL: area is somebody else's */
+	struct conn_root *root; /* in the area, as all of these */
+	uint8_t *scratch;	/* what is being parsed */
+	struct conn_slot *chunk[CONN_SLOT_CHUNKS];
+	uint32_t free_slot;
+	struct conn *touched; /* borrowed: those with positions that are not committed */
+	struct conn *stored;  /* borrowed: with words that are, and blocks that are not */
+	size_t n_touched;
+	struct conn_word *words; /* owned: room for a commit's */
+	size_t words_room;
+	struct conn *turn; /* borrowed: whose turn it is */
+	uint32_t turn_end; /* up to which position its octets are at hand */
+	struct {	   /* see conn_table_settle: received by a process that is gone */
+		struct conn *c;
+		uint32_t at;
+		uint32_t len;
+	} held;
+	uint8_t *restored; /* owned: slots with a connection, by bit; NULL: all have one */
+	size_t n_killers;
 	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */
 	size_t n_spare;
 	struct conn *serving; /* borrowed: whose request is handled now */
@@ -146,8 +164,10 @@ struct conn {
 	uint64_t peer_id; /* of a socket, as its maker numbers it; 0: a ring */
 	uint32_t next_tx;
 	uint32_t n_txns;
-	uint8_t *in; /* owned: received, not yet handled; NULL: nothing */
+	struct in_block *in; /* owned: received, not yet handled; NULL: nothing */
 	uint32_t in_len;
+	uint32_t in_pos;      /* of the first octet that is not handled */
+	uint32_t out_pos;     /* of the octet after the last one queued */
 	struct conn_out *out; /* owned: NULL: nothing queued */
 	uint32_t slot;	      /* in the area; its number for others is slot + 1 */
 	bool waiting;	      /* the first request of in waits to be woken */
@@ -157,6 +177,8 @@ struct conn {
 	bool closing;	      /* on the closed list */
 	bool want_read;
 	bool want_write;
+	bool touched;
+	struct conn *next_touched; /* borrowed */
 };
 
 /*

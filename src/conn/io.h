@@ -24,15 +24,29 @@
 #define CONN_KILLERS_MAX 8u
 #define CONN_DEATHS_MAX 2u /* of a request; then it is refused */
 
-struct conn;
-struct conn_table;
-
 struct conn_slot {
 	uint64_t id;	    /* of the connection; 0: free */
 	uint64_t word;	    /* committed: see conn_word_make */
 	uint32_t in_block;  /* struct in_block; 0: nothing kept */
 	uint32_t out_block; /* struct out_block; 0: nothing unsent */
 };
+
+/* Octets of input from position base on. Those before the word's are consumed. */
+struct in_block {
+	uint32_t base;
+	uint32_t len;
+	uint8_t data[];
+};
+
+/* Whole messages from position base on, to the word's; sent up to sent. */
+struct out_block {
+	uint32_t base;
+	uint32_t sent;
+	uint8_t data[];
+};
+
+/* Output that is dropped makes its end jump by so much, and its block no longer fits the word. */
+#define CONN_POS_JUMP (1u << 30)
 
 static inline uint64_t conn_word_make(uint32_t in_pos, uint32_t out_pos)
 {
@@ -65,8 +79,10 @@ struct conn_cell {
 	uint64_t id;	   /* of the connection; 0: none is under way */
 	uint32_t slot;	   /* its slot */
 	uint32_t pos;	   /* of the first octet moved */
+	uint32_t at;	   /* where it is in the scratch, if received */
 	uint32_t ring_at;  /* a ring's own index before */
 	uint32_t ring_len; /* and by how much it is about to move; 0: not yet */
+	uint32_t zero;
 	struct mmsghdr msg;
 	struct iovec iov;
 };
@@ -76,5 +92,28 @@ static inline void conn_cell_note(struct conn_cell *cell, size_t n)
 {
 	__atomic_store_n(&cell->msg.msg_len, (unsigned int)n, __ATOMIC_RELEASE);
 }
+
+/* A request that was being handled when a process died. */
+struct conn_killer {
+	uint64_t id;
+	uint32_t slot;
+	uint32_t in_pos;
+	uint32_t deaths;
+	uint32_t zero;
+};
+
+/* What the area's root points to; what is received comes into the scratch that follows. */
+struct conn_root {
+	uint64_t next_id;     /* of connections: the last one given */
+	uint64_t commit_done; /* the last commit whose words are all in their slots */
+	/* the request that is handled now; deaths is not used, id 0: none is */
+	struct conn_killer serving;
+	struct conn_killer killer[CONN_KILLERS_MAX];
+	struct conn_cell recv;
+	struct conn_cell send;
+	uint32_t n_chunks;
+	uint32_t chunk[CONN_SLOT_CHUNKS]; /* blocks of CONN_SLOTS_PER_CHUNK slots each */
+	uint8_t scratch[];
+};
 
 #endif

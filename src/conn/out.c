@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queued output. Invariant: what is queued and unsent is charged to the connection's budget, to
- * the octet; a message leaves whole or stays.
+ * the octet; a message leaves whole or stays. Octets up to the committed position do not change
+ * where they are: a queue that grows or shrinks goes to another block.
  */
 #include "conn/out.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/fault.h"
 #include "base/own.h"
+#include "conn/inner.h"
 
-#define OUT_ROOM_MIN 4096u
+/* With the heads of both kinds a block of 4096 octets. */
+#define OUT_ROOM_MIN (4080u - sizeof(struct out_block))
 
 static size_t msg_size(const struct conn_out *o, size_t at, uint32_t *ret_type)
 {
@@ -22,16 +26,53 @@ static size_t msg_size(const struct conn_out *o, size_t at, uint32_t *ret_type)
 	return sizeof(hdr) + hdr.len;
 }
 
-void out_free(struct conn_out *o)
+static struct out_block *out_block(const struct conn_table *t, uint32_t ref)
+{
+	return area_at(t->area, ref);
+}
+
+void out_free(struct area *a, struct conn_out *o)
 {
 	if (!o)
 		return;
-	free(o->buf);
+	area_release(a, o->ref);
 	free(o->seen);
 	free(o);
 }
 
-static struct conn_out *out_new(struct conn_table *t)
+/* A block whose octets begin at position base, with sent of them gone. 0: no memory. */
+static uint32_t block_new(struct conn_table *t, size_t room, uint32_t base, size_t sent)
+{
+	uint32_t ref = area_alloc(t->area, sizeof(struct out_block) + room);
+	struct out_block *b;
+
+	if (!ref)
+		return 0;
+	b = out_block(t, ref);
+	b->base = base;
+	b->sent = base + (uint32_t)sent;
+	return ref;
+}
+
+static void block_set(struct conn_table *t, struct conn_out *o, uint32_t ref)
+{
+	o->ref = ref;
+	o->base = out_block(t, ref)->base;
+	o->buf = out_block(t, ref)->data;
+	o->room = area_room(t->area, ref) - sizeof(struct out_block);
+}
+
+/* Another block with the same, or with what is left of it, in one store. */
+static void block_swap(struct conn *c, uint32_t ref)
+{
+	uint32_t was = c->out->ref;
+
+	block_set(c->table, c->out, ref);
+	__atomic_store_n(&io_slot(c)->out_block, ref, __ATOMIC_RELEASE);
+	area_release(c->table->area, was);
+}
+
+static struct conn_out *out_make(struct conn_table *t)
 {
 	struct conn_out *o = t->spare;
 
@@ -43,22 +84,38 @@ static struct conn_out *out_new(struct conn_table *t)
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return NULL;
-	o->buf = malloc(OUT_ROOM_MIN);
-	o->room = OUT_ROOM_MIN;
-	if (!o->buf)
-		out_free(TAKE(o));
+	o->ref = block_new(t, OUT_ROOM_MIN, 0, 0);
+	if (!o->ref) {
+		free(o);
+		return NULL;
+	}
+	block_set(t, o, o->ref);
 	return o;
 }
 
-/* Empty again: kept for the next one who needs a queue, unless it grew. */
-static void out_retire(struct conn *c)
+/* The first message's queue. What was dropped and is not committed as such must go first. */
+static struct conn_out *out_new(struct conn *c)
 {
-	struct conn_table *t = c->table;
-	struct conn_out *o = TAKE(c->out);
+	struct conn_slot *s = io_slot(c);
+	struct out_block *b;
+	struct conn_out *o;
 
-	list_remove(&c->stalled);
+	if (s->out_block)
+		return NULL;
+	o = out_make(c->table);
+	if (!o)
+		return NULL;
+	b = out_block(c->table, o->ref);
+	o->base = b->base = b->sent = c->out_pos;
+	__atomic_store_n(&s->out_block, o->ref, __ATOMIC_RELEASE);
+	return o;
+}
+
+/* Kept for the next one who needs a queue, unless it grew. */
+static void out_spare(struct conn_table *t, struct conn_out *o)
+{
 	if (t->n_spare >= CONN_SPARE_MAX || o->room > OUT_ROOM_MIN * 16) {
-		out_free(o);
+		out_free(t->area, o);
 		return;
 	}
 	if (o->n_seen)
@@ -69,22 +126,19 @@ static void out_retire(struct conn *c)
 	t->n_spare++;
 }
 
-/* Drops what is sent from the buffer's head; offsets move, so the hash goes. */
-static void out_compact(struct conn_out *o)
+/* Empty again. */
+static void out_retire(struct conn *c)
 {
-	size_t cut = o->front;
+	struct conn_out *o = TAKE(c->out);
 
-	if (!cut)
-		return;
-	memmove(o->buf, o->buf + cut, o->len - cut);
-	o->len -= cut;
-	o->sent -= cut;
-	o->front = 0;
-	for (size_t i = 0; i < o->n_ages; i++)
-		o->age[i].end = o->age[i].end > cut ? o->age[i].end - cut : 0;
-	for (size_t i = 0; i < o->seen_room; i++)
-		o->seen[i] = 0;
-	o->n_seen = 0;
+	list_remove(&c->stalled);
+	__atomic_store_n(&io_slot(c)->out_block, 0, __ATOMIC_RELEASE);
+	out_spare(c->table, o);
+}
+
+size_t out_committed(const struct conn *c)
+{
+	return conn_word_out(io_slot(c)->word) - c->out->base;
 }
 
 static uint64_t event_hash(const struct conn *c, const void *data, size_t len)
@@ -158,26 +212,34 @@ bool out_has_event(const struct conn *c, const void *path, size_t path_len, cons
 	return false;
 }
 
-static bool out_reserve(struct conn_out *o, size_t more)
+/*
+ * Room for more octets. What is left goes to another block, without what is gone; octets that are
+ * committed stay as they are until that is the slot's. Offsets move, so the hash goes.
+ */
+static bool out_reserve(struct conn *c, size_t more)
 {
-	size_t room = o->room;
-	uint8_t *p;
+	struct conn_out *o = c->out;
+	size_t cut = o->front, left = o->len - cut;
+	uint32_t ref;
 
-	if (o->len + more <= room)
+	if (o->len + more <= o->room)
 		return true;
-	/* moving no more than what is gone: a slow reader does not make each event cost its queue
-	 */
-	if (o->front * 2 >= o->len)
-		out_compact(o);
-	while (room < o->len + more)
-		room *= 2;
-	if (room == o->room)
-		return true;
-	p = realloc(o->buf, room);
-	if (!p)
+	/* half as much again: a slow reader does not make each event cost its queue */
+	ref = block_new(c->table, left + (more > left / 2 ? more : left / 2),
+			o->base + (uint32_t)cut, o->sent - cut);
+	if (!ref)
 		return false;
-	o->buf = p;
-	o->room = room;
+	memcpy(out_block(c->table, ref)->data, o->buf + cut, left);
+	block_swap(c, ref);
+	o->len = left;
+	o->sent -= cut;
+	o->front = 0;
+	for (size_t i = 0; i < o->n_ages; i++)
+		o->age[i].end = o->age[i].end > cut ? o->age[i].end - cut : 0;
+	if (cut && o->n_seen)
+		memset(o->seen, 0, o->seen_room * sizeof(*o->seen));
+	if (cut)
+		o->n_seen = 0;
 	return true;
 }
 
@@ -187,12 +249,12 @@ bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data,
 	size_t at;
 
 	if (!c->out)
-		c->out = out_new(c->table);
+		c->out = out_new(c);
 	o = c->out;
 	if (!o)
 		return false;
-	if (!out_reserve(o, sizeof(*hdr) + len)) {
-		if (o->sent == o->len)
+	if (!out_reserve(c, sizeof(*hdr) + len)) {
+		if (!o->len)
 			out_retire(c); /* or the line would be waited for with nothing to send */
 		return false;
 	}
@@ -201,6 +263,8 @@ bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data,
 	if (len)
 		memcpy(o->buf + at + sizeof(*hdr), data, len);
 	o->len += sizeof(*hdr) + len;
+	c->out_pos += (uint32_t)(sizeof(*hdr) + len);
+	io_touch(c);
 	if (hdr->type == XS_WATCH_EVENT) {
 		o->events++;
 		/* a hash exists once somebody asked: kept complete from then on */
@@ -226,6 +290,9 @@ static void out_sent(struct conn *c, size_t n)
 
 	budget_sub(c->watcher.budget, QUOTA_MEMORY, n);
 	o->sent += n;
+	__atomic_store_n(&out_block(c->table, o->ref)->sent, o->base + (uint32_t)o->sent,
+			 __ATOMIC_RELEASE);
+	io_cell_end(&c->table->root->send);
 	if (o->sent == o->len) {
 		out_retire(c);
 		return;
@@ -244,15 +311,22 @@ static void out_sent(struct conn *c, size_t n)
 
 int out_flush(struct conn *c)
 {
+	struct conn_cell *cell = &c->table->root->send;
+	struct conn_out *o;
+	size_t end;
 	ssize_t n;
 
-	while (c->out && c->out->len > c->out->sent) {
-		n = c->ops->send(c->transport, &c->table->send_cell, c->out->buf + c->out->sent,
-				 c->out->len - c->out->sent);
-		if (n < 0)
-			return (int)n;
-		if (!n)
+	while ((o = c->out)) {
+		end = out_committed(c);
+		assert(end <= o->len && o->sent <= end);
+		if (o->sent == end)
 			break;
+		io_cell_begin(cell, c, o->base + (uint32_t)o->sent, 0);
+		n = c->ops->send(c->transport, cell, o->buf + o->sent, end - o->sent);
+		if (n <= 0) {
+			io_cell_end(cell);
+			return (int)n;
+		}
 		out_sent(c, (size_t)n);
 	}
 	return 0;
@@ -286,41 +360,165 @@ static size_t age_take(struct conn_out *o, uint64_t before_ms)
 	return end;
 }
 
+static bool is_stale(const struct conn_out *o, size_t at, size_t end, size_t *ret_size)
+{
+	uint32_t type;
+
+	*ret_size = msg_size(o, at, &type);
+	return type == XS_WATCH_EVENT && at >= o->sent && at < end;
+}
+
+/* The queue without octets of stale events, its end at the same position. False: no memory. */
+static bool drop(struct conn *c, size_t end, size_t octets)
+{
+	struct conn_out *o = c->out;
+	size_t left = o->len - o->front - octets, to = 0, size;
+	uint32_t ref;
+	uint8_t *p;
+
+	ref = block_new(c->table, left, c->out_pos - (uint32_t)left, o->sent - o->front);
+	if (!ref)
+		return false;
+	p = out_block(c->table, ref)->data;
+	for (size_t at = o->front; at < o->len; at += size) {
+		if (is_stale(o, at, end, &size))
+			continue;
+		memcpy(p + to, o->buf + at, size);
+		to += size;
+	}
+	block_swap(c, ref);
+	for (size_t i = 0; i < o->n_ages; i++)
+		o->age[i].end -= octets + o->front;
+	o->len = left;
+	o->sent -= o->front;
+	o->front = 0;
+	return true;
+}
+
 size_t out_drop_stale(struct conn *c, uint64_t before_ms)
 {
 	struct conn_out *o = c->out;
-	size_t to = o->front, size, dropped = 0, octets = 0, end = age_take(o, before_ms);
-	uint32_t type;
+	size_t size, dropped = 0, octets = 0, end;
 
+	if (c->touched) /* its end is not committed: later */
+		return 0;
+	end = age_take(o, before_ms);
 	for (size_t at = o->front; at < o->len; at += size) {
-		size = msg_size(o, at, &type);
-		if (type == XS_WATCH_EVENT && at >= o->sent && at < end) {
+		if (is_stale(o, at, end, &size)) {
 			dropped++;
 			octets += size;
-			continue;
 		}
-		if (to != at)
-			memmove(o->buf + to, o->buf + at, size);
-		to += size;
 	}
-	o->len = to;
-	o->events -= dropped;
-	for (size_t i = 0; i < o->n_ages; i++)
-		o->age[i].end -= octets;
-	budget_sub(c->watcher.budget, QUOTA_MEMORY, octets);
-	if (o->sent == o->len)
+	if (!dropped)
+		return 0;
+	if (octets == o->len - o->sent) {
 		out_retire(c);
-	else
+	} else {
+		if (!drop(c, end, octets))
+			return 0;
+		o->events -= dropped;
 		seen_rebuild(c, o);
+	}
+	budget_sub(c->watcher.budget, QUOTA_MEMORY, octets);
 	return dropped;
 }
 
+/* The block stays the slot's until it is committed that what is in it is dropped. */
 void out_reset(struct conn *c)
 {
-	if (!c->out)
+	struct conn_out *o = c->out;
+
+	if (!o)
 		return;
-	budget_sub(c->watcher.budget, QUOTA_MEMORY, c->out->len - c->out->sent);
-	out_retire(c);
+	budget_sub(c->watcher.budget, QUOTA_MEMORY, o->len - o->sent);
+	list_remove(&c->stalled);
+	c->out_pos += CONN_POS_JUMP;
+	io_touch(c);
+	o->ref = 0;
+	out_free(c->table->area, TAKE(c->out));
+}
+
+/* Counts the messages of a queue that came as octets. EINVAL: they are none. */
+static int out_count(struct conn_out *o)
+{
+	struct xsd_sockmsg hdr;
+	size_t at, size;
+
+	for (at = 0; at < o->len; at += size) {
+		if (o->len - at < sizeof(hdr))
+			return EINVAL;
+		memcpy(&hdr, o->buf + at, sizeof(hdr));
+		size = sizeof(hdr) + (size_t)hdr.len;
+		if (hdr.len > XENSTORE_PAYLOAD_MAX || size > o->len - at)
+			return EINVAL;
+		if (at + size <= o->sent) {
+			o->front = at + size;
+			continue;
+		}
+		if (hdr.type == XS_WATCH_EVENT)
+			o->events++;
+		else
+			o->replies++;
+	}
+	return 0;
+}
+
+int out_restore(struct conn *c, uint32_t ref, uint32_t sent, uint32_t end)
+{
+	struct conn_out *o = calloc(1, sizeof(*o));
+	int r;
+
+	if (!o)
+		return FAULT(-ENOMEM);
+	block_set(c->table, o, ref);
+	o->len = end - o->base;
+	o->sent = sent - o->base;
+	r = out_count(o);
+	if (r) {
+		free(o);
+		return r;
+	}
+	c->out = o;
+	c->out_pos = end;
+	budget_add(c->watcher.budget, QUOTA_MEMORY, o->len - o->sent);
+	list_append(&c->table->dirty, &c->dirty);
+	return 0;
+}
+
+int out_adopt(struct conn *c, const void *data, size_t len, size_t partial)
+{
+	/* the head that is gone says how much of its message is left */
+	const struct xsd_sockmsg head = { .type = XS_READ, .len = (uint32_t)partial };
+	size_t gone = partial ? sizeof(head) : 0;
+	struct conn_out *o;
+	int r;
+
+	if (!len)
+		return partial ? EINVAL : 0;
+	if (partial > len || partial > XENSTORE_PAYLOAD_MAX)
+		return EINVAL;
+	o = c->out = out_new(c);
+	if (!o || !out_reserve(c, gone + len))
+		return FAULT(-ENOMEM);
+	memcpy(o->buf, &head, gone);
+	memcpy(o->buf + gone, data, len);
+	o->len = gone + len;
+	o->sent = gone;
+	out_block(c->table, o->ref)->sent = o->base + (uint32_t)gone;
+	r = out_count(o);
+	if (r)
+		return r;
+	c->out_pos += (uint32_t)o->len;
+	budget_add(c->watcher.budget, QUOTA_MEMORY, len);
+	list_append(&c->table->dirty, &c->dirty);
+	return 0;
+}
+
+static size_t partial(const struct conn_out *o)
+{
+	uint32_t type;
+
+	return o->sent == o->front ? 0 : o->front + msg_size(o, o->front, &type) - o->sent;
 }
 
 struct conn_queued conn_queued(const struct conn *c)
@@ -329,7 +527,8 @@ struct conn_queued conn_queued(const struct conn *c)
 		return (struct conn_queued){ 0 };
 	return (struct conn_queued){ .octets = c->out->len - c->out->sent,
 				     .events = c->out->events,
-				     .replies = c->out->replies };
+				     .replies = c->out->replies,
+				     .partial = partial(c->out) };
 }
 
 size_t conn_peek_output(const struct conn *c, void *buf, size_t room)

@@ -16,7 +16,9 @@
  */
 struct conn_out {
 	struct conn_out *next; /* spare list */
-	uint8_t *buf;	       /* owned */
+	uint32_t ref;	       /* owned: struct out_block */
+	uint32_t base;	       /* position of buf's first octet */
+	uint8_t *buf;	       /* in it */
 	size_t room;
 	size_t len;
 	size_t front;
@@ -36,7 +38,23 @@ struct conn_out {
 	uint64_t looked_ms; /* when stale events were last looked for */
 };
 
-void out_free(struct conn_out *o);
+/* Its block in a is free, too. Accepts NULL. */
+void out_free(struct area *a, struct conn_out *o);
+
+/* Octets of c's queue up to which all is committed; at most these leave. */
+size_t out_committed(const struct conn *c);
+
+/*
+ * A queue for c, which has none, of what is in the block ref, claimed: up to position end, sent up
+ * to position sent. EINVAL: these are not messages; -ENOMEM. The block is c's only when it is 0.
+ */
+int out_restore(struct conn *c, uint32_t ref, uint32_t sent, uint32_t end);
+
+/*
+ * A queue for c, which has none, of len octets; the first partial are of a message whose head was
+ * sent. EINVAL: these are not messages; -ENOMEM. There may be half a queue then.
+ */
+int out_adopt(struct conn *c, const void *data, size_t len, size_t partial);
 
 /* Appends a message. False: no memory. */
 bool out_append(struct conn *c, const struct xsd_sockmsg *hdr, const void *data, size_t len);

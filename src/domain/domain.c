@@ -133,7 +133,8 @@ void domain_forget(struct domain_table *t, struct domain *d)
 		free(d->edge[i]);
 	free(d->edge);
 	budget_fini(&d->budget);
-	if (d->budget.counters != &d->budget.own)
+	/* at the end of all connections and their area went first */
+	if (t->conns->area && d->budget.counters != &d->budget.own)
 		area_release(t->conns->area, d->counters);
 	free(d);
 }
