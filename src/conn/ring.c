@@ -23,9 +23,13 @@ struct ring_transport *ring_transport_new(struct hv *hv, uint16_t domid, void *p
 	t->page = page;
 	t->port = port;
 	t->features = features;
-	STORE(&t->page->server_features, features);
-	STORE(&t->page->error, XENSTORE_ERROR_NONE);
 	return t;
+}
+
+void ring_transport_offer(struct ring_transport *t)
+{
+	STORE(&t->page->server_features, t->features);
+	STORE(&t->page->error, XENSTORE_ERROR_NONE);
 }
 
 static ssize_t ring_recv(void *transport, struct conn_cell *cell, void *buf, size_t room)

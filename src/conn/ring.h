@@ -22,11 +22,14 @@ struct ring_transport {
 };
 
 /*
- * A ring over page and port, both owned from now on. Offers features; leaves valid indices as
- * they are. NULL: no memory, nothing taken.
+ * A ring over page and port, both owned from now on. The page stays as it is. NULL: no memory,
+ * nothing taken.
  */
 struct ring_transport *ring_transport_new(struct hv *hv, uint16_t domid, void *page, uint32_t port,
 					  uint32_t features);
+
+/* For a ring that is new here: tells the guest what is offered, and that there is no error. */
+void ring_transport_offer(struct ring_transport *t);
 
 /*
  * Lets go of the event channel ahead of the rest, so that the guest's end can be bound again at
