@@ -15,38 +15,60 @@
 #include "base/own.h"
 #include "store/walk.h"
 
-/* Whether c's n octets of input are less than one request. */
-static bool is_part(const uint8_t *in, size_t n)
+#define INPUT_ROOM (CONN_INPUT_MAX + sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)
+
+size_t foreign_request_len(const uint8_t *in, size_t len)
 {
 	struct xsd_sockmsg head;
 
-	if (n < sizeof(head))
-		return true;
+	if (len < sizeof(head))
+		return 0;
 	memcpy(&head, in, sizeof(head));
-	return n - sizeof(head) < head.len;
+	return len - sizeof(head) < head.len ? 0 : sizeof(head) + head.len;
 }
 
-static int put_octets(struct conn *c, struct drover_record *rec, uint8_t *in, uint8_t *out,
-		      const struct conn_queued *queued, const struct state_sink *s)
+/* The answer to the request at in, behind out; its length. */
+static size_t answer(uint8_t *out, const uint8_t *in)
 {
-	size_t n = conn_peek_input(c, in, FOREIGN_INPUT_MAX + 1);
+	static const char ok[] = "OK";
+	struct xsd_sockmsg head;
 
-	if (n > FOREIGN_INPUT_MAX || (n && !is_part(in, n))) {
+	memcpy(&head, in, sizeof(head));
+	head.len = sizeof(ok);
+	memcpy(out, &head, sizeof(head));
+	memcpy(out + sizeof(head), ok, sizeof(ok));
+	return sizeof(head) + sizeof(ok);
+}
+
+#define ANSWER_ROOM (sizeof(struct xsd_sockmsg) + 3)
+
+/* in has INPUT_ROOM octets, out those queued and ANSWER_ROOM. */
+static int put_octets(struct conn *c, const struct foreign_host *host, struct drover_record *rec,
+		      uint8_t *in, uint8_t *out, const struct state_sink *s)
+{
+	struct conn_queued queued = conn_queued(c);
+	size_t in_len = conn_peek_input(c, in, INPUT_ROOM), skip = 0;
+	size_t out_len = conn_peek_output(c, out, queued.octets);
+
+	if (c->id == host->asked_by)
+		skip = foreign_request_len(in, in_len);
+	if (skip)
+		out_len += answer(out + out_len, in);
+	in_len -= skip;
+	if (in_len > FOREIGN_INPUT_MAX || foreign_request_len(in + skip, in_len)) {
 		log_error("connection %u has requests that were not served", rec_conn_id(c));
 		return EINVAL;
 	}
-	rec->connection.input = (struct drover_octets){ .data = in, .len = n };
-	n = conn_peek_output(c, out, queued->octets);
-	rec->connection.output = (struct drover_octets){ .data = out, .len = n };
-	rec->connection.resp_len = (uint16_t)queued->partial;
+	rec->connection.input = (struct drover_octets){ .data = in + skip, .len = in_len };
+	rec->connection.output = (struct drover_octets){ .data = out, .len = out_len };
+	rec->connection.resp_len = (uint16_t)queued.partial;
 	return s->put(s->data, rec);
 }
 
 static int put_conn(struct conn *c, const struct foreign_host *host, const struct state_sink *s)
 {
-	struct conn_queued queued = conn_queued(c);
 	struct drover_record rec = { .type = DROVER_RECORD_CONNECTION };
-	uint8_t *in = malloc(FOREIGN_INPUT_MAX + 1), *out = malloc(queued.octets + 1);
+	uint8_t *in = malloc(INPUT_ROOM), *out = malloc(conn_queued(c).octets + ANSWER_ROOM);
 	int r = -ENOMEM;
 
 	rec.connection.conn_id = rec_conn_id(c);
@@ -60,7 +82,7 @@ static int put_conn(struct conn *c, const struct foreign_host *host, const struc
 			rec.connection.tdomid = c->domain->target->domid;
 	}
 	if (in && out)
-		r = put_octets(c, &rec, in, out, &queued, s);
+		r = put_octets(c, host, &rec, in, out, s);
 	else
 		FAULT(r);
 	free(in);
