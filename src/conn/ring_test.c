@@ -34,6 +34,7 @@ static struct guest *guest_new(uint32_t features)
 	budget_init(&g->budget, &g->b->policy, 5, NULL);
 	t = ring_transport_new(&g->hv.hv, 5, g->page, port, features);
 	assert_non_null(t);
+	ring_transport_offer(t);
 	assert_int_equal(
 		conn_new(&g->b->t, ring_transport_ops(), t, &g->budget, false, 0, &g->conn), 0);
 	g->conn->domain = (struct domain *)(void *)g;

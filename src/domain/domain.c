@@ -275,6 +275,7 @@ int domain_connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 		     !d->domid || d->domid == t->priv_domid, 0, &c);
 	if (r)
 		return r;
+	ring_transport_offer(ring);
 	c->domain = d;
 	c->prefix = d->prefix;
 	c->watcher.rel_len = (uint32_t)strlen(d->prefix) + 1;

@@ -67,8 +67,10 @@ static int restore(struct domain_table *t, struct domain *d, void *page, uint32_
 	int r;
 
 	r = domain_make_ring(t, d, page, port, &ring);
-	if (!r)
+	if (!r) {
+		ring->moved = true; /* what was done and not told of is told of now */
 		r = conn_restore(d->conn, ring_transport_ops(), ring);
+	}
 	if (r)
 		return r;
 	t->by_port[port] = d->conn;

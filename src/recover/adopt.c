@@ -125,7 +125,10 @@ static int ring_of(struct core *core, struct domain *d, struct ring_transport **
 		return EINVAL;
 	}
 	d->local_port = port;
-	return domain_make_ring(t, d, page, port, ret);
+	r = domain_make_ring(t, d, page, port, ret);
+	if (!r)
+		ring_transport_offer(*ret);
+	return r;
 }
 
 static int adopt_ring(struct core *core, struct load_conn *c)
