@@ -56,8 +56,12 @@ static bool put_data(struct embed *e)
 		return !image_out_write(&e->out, e->record, len);
 	if (r != EINVAL)
 		return refuse(e, strerror(r));
+	if (e->data.type == DROVER_XSDATA_TXN) {
+		LOST(e, "transaction %" PRIu32 " left out: %s", e->data.tx_id[0], text);
+		return true;
+	}
 	path = cli_text_escape(e->data.path.data, e->data.path.len, false);
-	LOST(e, "%s left out: %s", *path ? path : "it", text);
+	LOST(e, "%s left out: %s", path, text);
 	free(path);
 	return true;
 }

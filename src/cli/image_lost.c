@@ -45,12 +45,11 @@ void image_lost_end(const struct image_lost *lost)
 	char buf[16];
 
 	for (size_t i = 0; i < lost->n_types; i++)
-		fprintf(stderr, "drover: image %s: %s left out, %" PRIu64 " of them\n",
-			lost->command, image_text_type(lost->type[i].type, buf), lost->type[i].n);
+		fprintf(stderr, "drover: image %s: %" PRIu64 " %s left out\n", lost->command,
+			lost->type[i].n, image_text_type(lost->type[i].type, buf));
 	if (lost->pending)
 		fprintf(stderr,
-			"drover: image %s: nodes of open transactions left out, %" PRIu64
-			" of them\n",
+			"drover: image %s: %" PRIu64 " nodes of open transactions left out\n",
 			lost->command, lost->pending);
 }
 

@@ -52,7 +52,7 @@ static void add_path(struct image_text *t, const struct drover_octets *path)
 		return;
 	}
 	text = cli_text_escape(path->data, path->len, false);
-	fprintf(t->to, " %s", text);
+	fprintf(t->to, " %s", *text ? text : "."); /* a domain's own, in relative data */
 	free(text);
 }
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Images, libxl streams and files of xl save, put together octet by octet from docs/image.md, so
+that what `drover image` reads was not written by itself."""
+import struct
+
+
+def pad(octets, to=8):
+    return octets + b"\0" * (-len(octets) % to)
+
+
+class Image:
+    """The upstream layout unless seed. Records are added in order; octets() ends it."""
+
+    def __init__(self, version=2, big=False, seed=False):
+        self.order, self.seed, self.version = ">" if big else "<", seed, version
+        self.head = b"xenstore" + struct.pack(">II", version, big)
+        self.body = b""
+
+    def pack(self, fmt, *values):
+        return struct.pack(self.order + fmt, *values)
+
+    def record(self, kind, body=b""):
+        self.body += self.pack("II", kind, len(body)) + pad(body)
+        return self
+
+    def octets(self):
+        return self.head + self.body + self.pack("II", 0, 0)
+
+    def store(self):
+        return self.record(1, self.pack("ii", 5, -1 if self.seed else 7))
+
+    def ring(self, conn, domid, target=0x7ff4, given=b"", out=b"", resp=0, port=9):
+        head = self.pack("IHHHHI", conn, 0, 0, domid, target, port)
+        if self.seed:
+            return self.record(2, head + self.pack("QI", 2**64 - 1, len(out)) + out)
+        return self.record(2, head + self.pack("HHI", len(given), resp, len(out)) + given + out)
+
+    def socket(self, conn, fd, given=b"", out=b"", resp=0):
+        head = self.pack("IHHi", conn, 1, 0, fd)
+        if self.seed:
+            return self.record(2, head + b"\0" * 12 + self.pack("I", len(out)) + out)
+        return self.record(2, head + b"\0" * 4 + self.pack("HHI", len(given), resp, len(out)) +
+                           given + out)
+
+    def watch(self, conn, path, token, depth=None):
+        path, token = path.encode() + b"\0", token.encode() + b"\0"
+        head = self.pack("IHH", conn, len(path), len(token))
+        if depth is None:
+            return self.record(3, head + path + token)
+        return self.record(8, head + self.pack("HH", depth, 0) + path + token)
+
+    def txn(self, conn, tx):
+        return self.record(4, self.pack("II", conn, tx))
+
+    def node(self, path, value=b"", perms="n0", conn=0, tx=0, access=0):
+        path = path.encode() + b"\0"
+        words = perms.split(",") if perms else []
+        access_list = b"".join(word[:1].encode() + b"\0" + self.pack("H", int(word[1:]))
+                               for word in words)
+        ids = self.pack("II", conn, tx)
+        if self.seed:
+            head = ids + self.pack("HH", access, len(words)) + access_list + \
+                self.pack("HH", len(path), len(value))
+            return self.record(5, head + path + value)
+        head = self.pack("HHHH", len(path), len(value), access, len(words))
+        return self.record(5, ids + head + access_list + path + value)
+
+    def quota(self, **values):
+        names = b"".join(name.encode() + b"\0" for name in values)
+        return self.record(6, self.pack("HH", len(values), 0) +
+                           b"".join(self.pack("I", v) for v in values.values()) + names)
+
+    def domain(self, domid, features, **values):
+        names = b"".join(name.encode() + b"\0" for name in values)
+        return self.record(7, self.pack("HHI", domid, len(values), features) +
+                           b"".join(self.pack("I", v) for v in values.values()) + names)
+
+
+class Stream:
+    """A libxl stream, in a file of xl save where there is a configuration."""
+
+    def __init__(self, big=False, config=None):
+        self.order = ">" if big else "<"
+        self.body = b""
+        if config is not None:
+            data = self.pack("I", len(config) + 1) + config + b"\0"
+            self.body += b"Xen saved domain, xl format\n \0 \r" + \
+                self.pack("IIII", 0x01020304, 3, 0, len(data)) + data
+        self.body += b"LibxlFmt" + struct.pack(">II", 2, big)
+        self.big = big
+
+    def pack(self, fmt, *values):
+        return struct.pack(self.order + fmt, *values)
+
+    def record(self, kind, body=b""):
+        self.body += self.pack("II", kind, len(body)) + pad(body)
+        return self
+
+    def libxc(self, *pages):
+        self.record(1)
+        self.body += struct.pack(">QIIHHI", 2**64 - 1, 0x58454e46, 3, self.big, 0, 0)
+        self.body += self.pack("IHHII", 2, 12, 0, 4, 17)
+        for number, page in enumerate(pages):       # PAGE_DATA, each of one page
+            self.record(1, self.pack("IIQ", 1, 0, number) + page)
+        self.record(0x10)                           # STATIC_DATA_END
+        return self.record(0)
+
+    def emulator(self, context=b"QEVM"):
+        return self.record(3, self.pack("II", 2, 0) + context)
+
+    def octets(self):
+        return self.body + self.pack("II", 0, 0)
+
+    # Xenstore data in its three forms.
+
+    def data(self, kind, body):
+        return self.record(7, self.pack("I", kind) + body)
+
+    def sized(self, text):
+        return self.pack("I", len(text)) + pad(text, 4)
+
+    def node(self, path, value, *perms):
+        entries = b"".join(p[:1].encode() + b"\0" + self.pack("H", int(p[1:])) for p in perms)
+        return self.data(1, self.sized(path.encode()) + self.pack("I", len(perms)) + entries +
+                         self.sized(value))
+
+    def watch(self, path, token):
+        return self.data(2, self.sized(path.encode()) + self.sized(token.encode()))
+
+    def txn(self, tx):
+        return self.data(3, self.pack("I", tx))
+
+    def node_absolute(self, path, value, *perms):
+        words = [path, str(len(perms)), *perms]
+        return self.data(1, b"".join(w.encode() + b"\0" for w in words) + value + b"\0")
+
+    def node_relative(self, path, value, *perms):
+        return self.data(1, path.encode() + b"\0" + value + b"\0" +
+                         b"".join(p.encode() + b"\0" for p in perms))
+
+    def watch_words(self, path, token):
+        return self.data(2, path.encode() + b"\0" + token.encode() + b"\0")
+
+    def txn_words(self, *ids):
+        return self.data(3, b"".join(b"%d\0" % n for n in (len(ids), *ids)))
