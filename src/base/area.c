@@ -266,6 +266,8 @@ int area_attach(int fd, const char *boot_id, bool writable, struct area **ret)
 
 	if (fstat(fd, &st))
 		return FAULT(-errno);
+	if (!st.st_size)
+		return ESTALE;
 	if (st.st_size < AREA_HEAD + AREA_CHUNK || (uint64_t)st.st_size > AREA_MAX)
 		return EINVAL;
 	/* less than a chunk at the end is of a process that died while it grew */
