@@ -220,7 +220,7 @@ struct text {
 	char str[4096];
 };
 
-static __attribute__((format(printf, 2, 3))) void say(struct text *t, const char *fmt, ...)
+static inline __attribute__((format(printf, 2, 3))) void say(struct text *t, const char *fmt, ...)
 {
 	va_list args;
 	int n;
@@ -233,7 +233,7 @@ static __attribute__((format(printf, 2, 3))) void say(struct text *t, const char
 		t->len = sizeof(t->str) - 1;
 }
 
-static void say_octets(struct text *t, const struct drover_octets *o)
+static inline void say_octets(struct text *t, const struct drover_octets *o)
 {
 	const unsigned char *p = o->data;
 
@@ -242,7 +242,7 @@ static void say_octets(struct text *t, const struct drover_octets *o)
 		say(t, p[i] > ' ' && p[i] < 127 ? "%c" : "\\x%02x", p[i]);
 }
 
-static void say_node(struct text *t, const struct drover_node *n)
+static inline void say_node(struct text *t, const struct drover_node *n)
 {
 	say(t, " conn %u tx %u access %u", n->conn_id, n->tx_id, n->access);
 	for (uint32_t i = 0; i < n->perms.n; i++) {
@@ -254,7 +254,7 @@ static void say_node(struct text *t, const struct drover_node *n)
 	say_octets(t, &n->value);
 }
 
-static void say_connection(struct text *t, const struct drover_connection *c)
+static inline void say_connection(struct text *t, const struct drover_connection *c)
 {
 	say(t,
 	    " %u kind %u flags %u dom %u,%u evtchn %u mfn %" PRIu64 " id %" PRIu64 " fd %d resp %u",
@@ -264,13 +264,13 @@ static void say_connection(struct text *t, const struct drover_connection *c)
 	say_octets(t, &c->output);
 }
 
-static void say_values(struct text *t, const struct drover_list *l)
+static inline void say_values(struct text *t, const struct drover_list *l)
 {
 	for (uint32_t i = 0; i < l->n; i++)
 		say(t, " %u", drover_u32_at(l, i));
 }
 
-static void say_domain_state(struct text *t, const struct drover_domain_state *s)
+static inline void say_domain_state(struct text *t, const struct drover_domain_state *s)
 {
 	say(t, " %u %u %u %" PRIu64 " %" PRIu64 " %u %u %u %u", s->domid, s->flags, s->target,
 	    s->unique, s->gfn, s->remote_port, s->local_port, s->features, s->counters);
@@ -281,7 +281,7 @@ static void say_domain_state(struct text *t, const struct drover_domain_state *s
 	}
 }
 
-static void say_commit(struct text *t, const struct drover_commit *c)
+static inline void say_commit(struct text *t, const struct drover_commit *c)
 {
 	say(t, " %" PRIu64, c->seq);
 	for (uint32_t i = 0; i < c->words.n; i++) {
@@ -291,7 +291,7 @@ static void say_commit(struct text *t, const struct drover_commit *c)
 	}
 }
 
-static void say_policy(struct text *t, const struct drover_policy *p)
+static inline void say_policy(struct text *t, const struct drover_policy *p)
 {
 	say(t, " %u", p->flags);
 	for (uint32_t i = 0; i < p->limits.n; i++) {
@@ -301,14 +301,14 @@ static void say_policy(struct text *t, const struct drover_policy *p)
 	}
 }
 
-static void say_state(struct text *t, const struct drover_state *s)
+static inline void say_state(struct text *t, const struct drover_state *s)
 {
 	say(t, " %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
 	    s->journal_version, s->flags, s->next_conn_id, s->store_gen, s->deaths, s->started_ms,
 	    s->spare[0], s->spare[1]);
 }
 
-static void say_own(struct text *t, const struct drover_record *r)
+static inline void say_own(struct text *t, const struct drover_record *r)
 {
 	switch (r->type) {
 	case DROVER_RECORD_STATE:
