@@ -107,6 +107,7 @@ int rec_put_conn_state(const struct state_sink *s, const struct conn *c)
 
 	rec.conn_state.conn_id = rec_conn_id(c);
 	rec.conn_state.slot = c->slot;
+	rec.conn_state.id = c->id;
 	rec.conn_state.next_tx = c->next_tx;
 	rec.conn_state.peer_id = c->peer_id;
 	rec.conn_state.domid = c->domain ? c->domain->domid : 0;
@@ -183,7 +184,8 @@ int rec_put_domain_state(const struct state_sink *s, const struct domain *d)
 	rec.domain_state.flags = (uint16_t)((d->introduced ? DROVER_DOMAIN_INTRODUCED : 0) |
 					    (d->shutdown ? DROVER_DOMAIN_SHUTDOWN : 0) |
 					    (d->orphans ? DROVER_DOMAIN_ORPHANS : 0) |
-					    (d->edges_lost ? DROVER_DOMAIN_EDGES_LOST : 0));
+					    (d->edges_lost ? DROVER_DOMAIN_EDGES_LOST : 0) |
+					    (d->quiesced ? DROVER_DOMAIN_QUIESCED : 0));
 	rec.domain_state.target = d->target ? d->target->domid : DROVER_TARGET_NONE;
 	rec.domain_state.unique = d->unique;
 	rec.domain_state.gfn = d->gfn;
