@@ -6,8 +6,8 @@
 #ifndef DROVER_CLI_IMAGE_IO_H
 #define DROVER_CLI_IMAGE_IO_H
 
-#include <drover/image.h>
-#include <drover/libxl_stream.h>
+#include "drover/image.h"
+#include "drover/libxl_stream.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

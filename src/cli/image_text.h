@@ -5,8 +5,8 @@
 #ifndef DROVER_CLI_IMAGE_TEXT_H
 #define DROVER_CLI_IMAGE_TEXT_H
 
-#include <drover/image.h>
-#include <drover/libxl_stream.h>
+#include "drover/image.h"
+#include "drover/libxl_stream.h"
 #include <stdio.h>
 
 struct json_object;

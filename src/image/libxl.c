@@ -4,7 +4,7 @@
  * walked from record to record. Invariant: what the items hold, in their order, is the input
  * octet for octet; no more of it is held than the buffer, however long a record says it is.
  */
-#include <drover/libxl_stream.h>
+#include "drover/libxl_stream.h"
 
 #include <errno.h>
 #include <inttypes.h>

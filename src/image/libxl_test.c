@@ -3,7 +3,7 @@
  * The libxl container: that its items are the input octet for octet, however it comes in, where
  * xenstore data is found and where its place is, and what is refused.
  */
-#include <drover/libxl_stream.h>
+#include "drover/libxl_stream.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -314,7 +314,8 @@ static void what_is_refused_is_named(void **state)
 		{ 6, "x", 1, true,
 		  "record 1 (type 0x6) at offset 0x48: mandatory, and its type is not known" },
 		{ 0x7fffffff, "x", 1, true,
-		  "record 1 (type 0x7fffffff) at offset 0x48: mandatory, and its type is not known" },
+		  "record 1 (type 0x7fffffff) at offset 0x48: "
+		  "mandatory, and its type is not known" },
 		{ 7, "\2\0\0\0", 4, false,
 		  "record 0 (DOMAIN_XENSTORE_DATA) at offset 0x10: before LIBXC_CONTEXT" },
 		{ 3, "1234567", 7, true,
@@ -387,6 +388,44 @@ static void broken_headers_are_named(void **state)
 	}
 }
 
+/* Decides nothing about what it means: that nothing is read that is not there, nor changed. */
+static void no_flipped_bit_is_harmful(void **state)
+{
+	struct drover_xsdata *d = malloc(sizeof(*d));
+	struct tape t = { 0 };
+	enum drover_xsdata_form form;
+	char text[200];
+
+	(void)state;
+	assert_non_null(d);
+	put_xl(&t, "{}");
+	put_header(&t);
+	put_libxc(&t, 100);
+	put_record(&t, DROVER_LIBXL_DOMAIN_XENSTORE_DATA, watch, sizeof(watch));
+	put_record(&t, DROVER_LIBXL_EMULATOR_CONTEXT, emulator, 12);
+	put_record(&t, DROVER_LIBXL_END, NULL, 0);
+	for (size_t bit = 0; bit < 8 * t.len; bit++) {
+		struct seen s;
+
+		t.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		s = read_all(&t);
+		assert_true(s.r == ENODATA || (s.r == EINVAL && *s.text));
+		t.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	for (size_t bit = 0; bit < 8 * sizeof(watch); bit++) {
+		uint8_t body[sizeof(watch)];
+
+		memcpy(body, watch, sizeof(body));
+		body[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		form = DROVER_XSDATA_AUTO;
+		*text = 0;
+		if (drover_xsdata_decode(&form, false, body, sizeof(body), d, text, sizeof(text)))
+			assert_true(*text);
+	}
+	free(d);
+	free(t.data);
+}
+
 static int no_read(void *ctx, void *buf, size_t len, size_t *ret_len)
 {
 	(void)ctx;
@@ -417,6 +456,7 @@ int main(void)
 		cmocka_unit_test(xenstore_data_comes_whole),
 		cmocka_unit_test(after_a_checkpoint_the_libxc_stream_goes_on),
 		cmocka_unit_test(every_truncation_is_told),
+		cmocka_unit_test(no_flipped_bit_is_harmful),
 		cmocka_unit_test(what_is_refused_is_named),
 		cmocka_unit_test(broken_headers_are_named),
 		cmocka_unit_test(an_error_of_the_input_is_passed_on),

@@ -3,7 +3,7 @@
  * One DOMAIN_XENSTORE_DATA record in its three forms. Invariant: what is decoded encodes again in
  * the same form, and whatever cannot be said in a form is refused, not bent.
  */
-#include <drover/libxl_stream.h>
+#include "drover/libxl_stream.h"
 
 #include <errno.h>
 #include <inttypes.h>

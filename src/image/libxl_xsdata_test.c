@@ -3,7 +3,7 @@
  * Xenstore data in a libxl stream: the three forms by their octets, there and back in both byte
  * orders, told apart without being told, and what is refused.
  */
-#include <drover/libxl_stream.h>
+#include "drover/libxl_stream.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -49,8 +49,8 @@ struct picture {
 #define PIC(s) .octets = (s), .len = sizeof(s) - 1
 static const struct picture pictures[] = {
 	{ DROVER_XSDATA_BINARY, DROVER_XSDATA_NODE, "/local/domain/7/data", "x",
-	  PIC("\7\0\0\0\x2c\0\0\0\1\0\0\0\x14\0\0\0/local/domain/7/data\1\0\0\0n\0\7\0\1\0\0\0x\0\0\0"
-	      "\0\0\0\0") },
+	  PIC("\7\0\0\0\x2c\0\0\0\1\0\0\0\x14\0\0\0/local/domain/7/data"
+	      "\1\0\0\0n\0\7\0\1\0\0\0x\0\0\0\0\0\0\0") },
 	{ DROVER_XSDATA_BINARY, DROVER_XSDATA_WATCH, "memory/target", "tok1",
 	  PIC("\7\0\0\0\x20\0\0\0\2\0\0\0\x0d\0\0\0memory/target\0\0\0\4\0\0\0tok1") },
 	{ DROVER_XSDATA_BINARY, DROVER_XSDATA_TXN, "", "",

@@ -4,7 +4,7 @@
  * that can be read can be written and read again. The first octet says how many octets a read
  * gives, and whether the rest is a stream or one record's body in a certain form.
  */
-#include <drover/libxl_stream.h>
+#include "drover/libxl_stream.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Images, libxl streams and files of xl save, put together octet by octet from docs/image.md, so
-that what `drover image` reads was not written by itself."""
+that what `drover image` reads was not written by itself; and drover run on them."""
+import os
 import struct
+import subprocess
+
+import lib
+from lib import equal
+
+HOME = "/local/domain/3"
 
 
 def pad(octets, to=8):
@@ -143,3 +150,77 @@ class Stream:
 
     def txn_words(self, *ids):
         return self.data(3, b"".join(b"%d\0" % n for n in (len(ids), *ids)))
+
+
+def nodes(i):
+    """Parents of a domain's own."""
+    return i.node("/").node("/local").node("/local/domain")
+
+
+def store(**how):
+    """A store of which every layout and version can hold everything."""
+    i = Image(**how).store().ring(1, 3, out=b"\x01\0out").watch(1, "data", "tok")
+    i.watch(1, "/a/b", "t 2").socket(2, 9).watch(2, "@releaseDomain", "")
+    nodes(i).node(HOME, b"", "n3,r0").node(HOME + "/data", b"a\0\xff", "b3")
+    return i.node("@releaseDomain").node("@introduceDomain")
+
+
+def domain(**how):
+    """A domain's image that fits into a stream without loss, in the binary form."""
+    i = Image(**how).ring(1, 3, port=0).watch(1, "data", "tok").watch(1, HOME + "/x", "t").txn(1, 7)
+    i.node(HOME, b"", "n3,r0").node(HOME + "/data", b"a\0\xff", "b3").node(HOME + "/z")
+    return i.node("/vm/1", b"v", "n0,r3")
+
+
+def stream(big=False, config=None):
+    return Stream(big, config).libxc(b"\xaa" * 4096, os.urandom(4096))
+
+
+class Work:
+    """A folder, and drover run in it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def put(self, name, octets):
+        with open(os.path.join(self.path, name), "wb") as f:
+            f.write(octets)
+        return name
+
+    def get(self, name):
+        with open(os.path.join(self.path, name), "rb") as f:
+            return f.read()
+
+    def names(self):
+        return sorted(os.listdir(self.path))
+
+    def run(self, *args, status=0, stdin=b"", **more):
+        p = subprocess.run([lib.DROVER, "image", *args], cwd=self.path, input=stdin,
+                           capture_output=True, timeout=lib.TIMEOUT, check=False, **more)
+        assert p.returncode == status, (args, p.returncode, p.stdout[-500:], p.stderr)
+        return Done(p)
+
+    def refuses(self, said, *args, status=1, **more):
+        """It ends with that status and says so, in these words."""
+        before = self.names()
+        r = self.run(*args, status=status, **more)
+        assert said in r.err, "%r, not %r" % (r.err, said)
+        equal(self.names(), before)
+        return r
+
+
+class Done:
+    def __init__(self, p):
+        self.octets, self.out, self.err = p.stdout, p.stdout.decode(errors="replace"), \
+            p.stderr.decode()
+        self.lines = self.out.splitlines()
+        self.told = [line.split(": ", 2)[-1] for line in self.err.splitlines()]
+
+
+def case(function):
+    """A case that gets a folder of its own."""
+    def inside():
+        with lib.scratch() as path:
+            function(Work(path))
+    inside.__name__ = function.__name__
+    return inside
