@@ -14,12 +14,14 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "control/report.h"
+#include "control/update.h"
 
 #define ARGS_MAX 8
 
 struct call {
 	struct control_host *host;
 	struct core *core;
+	struct conn *conn;	   /* who asks */
 	const char *arg[ARGS_MAX]; /* after the command's own name */
 	size_t n;
 	struct text out;
@@ -56,11 +58,20 @@ static int do_memreport(struct call *x)
 
 	if (!path)
 		return EINVAL;
-	f = fopen(path, x->n ? "we" : "ae");
+	f = x->host->open_report(x->host->data, path, !x->n);
 	if (!f)
 		return EBADF;
 	report_memory(x->core, f);
 	return fclose(f) ? EIO : 0;
+}
+
+static int do_live_update(struct call *x)
+{
+	int r = control_update_call(x->host->update, x->conn, x->arg, x->n, x->out.buf,
+				    x->out.room);
+
+	x->out.len = strlen(x->out.buf);
+	return r;
 }
 
 static int do_print(struct call *x)
@@ -145,6 +156,7 @@ static const struct command {
 	const char *usage;
 } commands[] = {
 	{ "check", do_check, 0, 0, "" },
+	{ "live-update", do_live_update, 1, 4, "-f <file>|-c <args>|-s [-t <seconds>] [-F]|-a" },
 	{ "log", do_log, 1, 1, "on|off" },
 	{ "logfile", do_logfile, 1, 1, "<file>" },
 	{ "memreport", do_memreport, 0, 1, "[<file>]" },
@@ -182,11 +194,10 @@ static const char *split(struct call *x, const struct wire_msg *m)
 int control_handle(void *host, struct core *core, struct conn *c, const struct wire_msg *m,
 		   struct op_reply *reply)
 {
-	struct call x = { .host = host, .core = core };
+	struct call x = { .host = host, .core = core, .conn = c };
 	const char *name = split(&x, m);
 	int r = EINVAL;
 
-	(void)c;
 	text_init(&x.out, reply->data, sizeof(reply->data));
 	if (!name)
 		return EINVAL;

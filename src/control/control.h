@@ -5,7 +5,11 @@
 #ifndef DROVER_CONTROL_CONTROL_H
 #define DROVER_CONTROL_CONTROL_H
 
+#include <stdio.h>
+
 #include "op/core.h"
+
+struct control_update;
 
 /* What commands need of the process; all set. Paths are what the operator wrote. */
 struct control_host {
@@ -15,8 +19,11 @@ struct control_host {
 	int (*trace_to)(void *data, const char *path);
 	/* The trace file's path, NULL: none: where memreport goes without a file. */
 	const char *(*trace_path)(void *data);
+	/* A report's file, new or appended to; NULL: cannot be opened. */
+	FILE *(*open_report)(void *data, const char *path, bool append);
 	uint64_t (*uptime_ms)(void *data);
-	void *data; /* borrowed */
+	struct control_update *update; /* borrowed: for "live-update" */
+	void *data;		       /* borrowed */
 };
 
 /* core_options.control; data is a struct control_host. */

@@ -17,6 +17,9 @@
 #define SEAT_STATUS_LOST 3    /* exit status: what was to be recovered is damaged */
 #define SEAT_STATUS_REFUSED 4 /* exit status: cannot start, and another would not either */
 
+/* What `drover-xenstored --help` says of what it can take over, on a line of its own. */
+#define SEAT_VERSIONS "image versions: 2 1; journal version: 1; keeper version: 1"
+
 struct worker_seat {
 	int link;
 	int call;

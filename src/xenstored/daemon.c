@@ -145,6 +145,11 @@ int daemon_write_pid(const char *path)
 	return -err;
 }
 
+int daemon_pid_fd(void)
+{
+	return pid_fd;
+}
+
 /* The parent: leaves with the child's verdict. */
 static void wait_for_child(pid_t pid, int fd)
 {
@@ -186,19 +191,24 @@ int daemon_fork(void)
 	return 0;
 }
 
-void daemon_ready(void)
+static void silence(void)
 {
 	int null;
 
+	fflush(NULL);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return;
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	close(null);
+}
+
+void daemon_ready(void)
+{
 	if (ready_fd >= 0) {
 		/* the terminal is kept until here, for what goes wrong at the start */
-		fflush(NULL);
-		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (null >= 0) {
-			dup2(null, STDOUT_FILENO);
-			dup2(null, STDERR_FILENO);
-			close(null);
-		}
+		silence();
 		if (write(ready_fd, "", 1) != 1)
 			log_warning("the starting process is gone");
 		close(ready_fd);
@@ -207,4 +217,13 @@ void daemon_ready(void)
 #ifdef HAVE_SYSTEMD
 	sd_notify(0, "READY=1");
 #endif
+}
+
+void daemon_forget(void)
+{
+	if (ready_fd >= 0) {
+		close(ready_fd);
+		silence();
+	}
+	ready_fd = pid_fd = -1;
 }

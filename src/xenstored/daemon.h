@@ -28,6 +28,9 @@ void daemon_unlisten(void);
  */
 int daemon_write_pid(const char *path);
 
+/* The pid file's descriptor, whose lock says that the daemon lives; -1: none. Borrowed. */
+int daemon_pid_fd(void);
+
 /*
  * Forks; the parent stays until daemon_ready, then exits 0, or 1 when the child ends before.
  * Returns in the child. -errno.
@@ -36,5 +39,11 @@ int daemon_fork(void);
 
 /* Serving: the waiting parent goes; READY=1 to NOTIFY_SOCKET where there is one. */
 void daemon_ready(void);
+
+/*
+ * In a process that was forked since: what the calls above left open is not its own, and the
+ * terminal is nobody's that waits for daemon_ready.
+ */
+void daemon_forget(void);
 
 #endif

@@ -1,42 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * drover-xenstored: puts options, hypervisor, log and loop together.
+ * drover-xenstored: becomes the keeper, which starts workers; or, in a live update, a candidate
+ * for a worker's place or the keeper's successor.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "hv/hv.h"
+#include "keeper/keeper.h"
 #include "xenstored/daemon.h"
 #include "xenstored/options.h"
-#include "xenstored/server.h"
+#include "xenstored/worker.h"
 
-#define SIM_DIR_DEFAULT "/run/drover/sim"
-
-static int open_hv(const struct options *o, struct hv **ret)
-{
-	bool xen = o->hv == HV_XEN || (o->hv == HV_AUTO && hv_xen_is_present());
-	const char *dir = o->sim_dir ? o->sim_dir : SIM_DIR_DEFAULT;
-	int r = xen ? hv_xen_open(NULL, ret) : hv_sim_open(dir, ret);
-
-	if (r && xen)
-		log_error("cannot reach the Xen hypervisor: %s", strerror(-r));
-	else if (r)
-		log_error("cannot open the simulated hypervisor in %s: %s", dir, strerror(-r));
-	return r;
-}
-
-static void report_refusal(void *data, const char *line)
-{
-	(void)data;
-	log_warning("%s", line);
-}
+struct program {
+	struct options *opt;
+	struct worker_options worker;
+	char **argv;
+};
 
 /* A connection is a descriptor: as many as the system lets us have. */
 static void raise_limits(void)
@@ -50,71 +35,99 @@ static void raise_limits(void)
 		log_warning("limit of open files stays: %s", strerror(errno));
 }
 
-static int serve(struct options *o, struct trace *trace)
+static void on_ready(void *data)
 {
-	struct core_options core = {
-		.policy = &o->policy,
-		.event_timeout_ms = o->event_timeout_ms,
-		.priv_domid = o->priv_domid,
-		.keep_orphans = o->keep_orphans,
-		.dom0_ring = !o->no_domain_init,
-		.dom0_port = o->event_port,
-	};
-	struct server *server;
-	struct hv *hv;
-	int fd, r;
+	struct program *p = data;
 
-	if (getrandom(&core.key, sizeof(core.key), 0) != sizeof(core.key))
-		return -errno;
-	o->policy.report = report_refusal;
-	r = open_hv(o, &hv);
-	if (r)
-		return r;
-	r = daemon_listen(&fd);
-	if (!r)
-		r = server_new(&core, hv, trace, fd, &server);
-	if (r) {
-		hv_free(hv);
-		return r;
-	}
-	if (o->output_pid)
+	if (p->opt->output_pid)
 		printf("%d\n", (int)getpid());
 	fflush(stdout);
-	if (!o->no_fork)
-		trace_to_syslog(trace);
+	if (!p->opt->no_fork)
+		trace_to_syslog(p->worker.trace);
 	daemon_ready();
-	log_info("serving, hypervisor %s", hv->ops->name);
-	r = server_run(server);
+}
+
+static int run_worker(void *data, const struct worker_seat *seat)
+{
+	struct program *p = data;
+
+	return worker_run(&p->worker, seat);
+}
+
+/* That a trace file can be written is told before anything is started. */
+static int check_trace(struct program *p)
+{
+	int r;
+
+	if (!p->opt->trace_file)
+		return 0;
+	r = trace_open(p->worker.trace, p->opt->trace_file);
+	if (r)
+		log_error("trace file %s: %s", p->opt->trace_file, strerror(r));
+	trace_close(p->worker.trace);
+	return -r;
+}
+
+static int start_keeper(struct program *p, struct keeper_options *k)
+{
+	int r;
+
+	r = check_trace(p);
+	if (!r && p->opt->pid_file)
+		r = daemon_write_pid(p->opt->pid_file);
+	if (!r)
+		r = daemon_listen(&k->listen_fd);
+	if (r)
+		return r;
+	k->pid_fd = daemon_pid_fd();
+	r = keeper_run(k);
 	daemon_unlisten();
-	server_free(server);
-	hv_free(hv);
 	return r;
 }
 
-static int start(struct options *o)
+static int start(struct program *p)
 {
-	struct trace *trace = trace_new(o->verbose);
-	int r = 0;
+	struct keeper_options k = {
+		.argv = p->argv,
+		.rundir = daemon_rundir(),
+		.listen_fd = -1,
+		.pid_fd = -1,
+		.no_journal = p->opt->no_journal,
+		.discard = p->opt->discard_state,
+		.xen = worker_wants_xen(p->opt),
+		.worker = run_worker,
+		.ready = on_ready,
+		.data = p,
+	};
+	int r;
 
-	if (!trace)
-		return -ENOMEM;
-	if (o->trace_file) {
-		r = -trace_open(trace, o->trace_file);
-		if (r)
-			log_error("trace file %s: %s", o->trace_file, strerror(-r));
-		trace_enable(trace, o->trace_io);
-	}
-	if (!r && o->pid_file)
-		r = daemon_write_pid(o->pid_file);
-	if (!r)
-		r = serve(o, trace);
-	trace_free(trace);
+	if (p->opt->keeper_state_fd < 0)
+		return start_keeper(p, &k);
+	if (!p->opt->no_fork)
+		trace_to_syslog(p->worker.trace);
+	r = keeper_resume(&k, p->opt->keeper_state_fd);
+	daemon_unlisten();
 	return r;
+}
+
+static int start_candidate(struct program *p)
+{
+	struct worker_seat seat;
+	int r;
+
+	r = seat_from_hello(p->opt->candidate_fd, &seat);
+	if (r) {
+		log_error("candidate: %s", strerror(-r));
+		return r;
+	}
+	return worker_run(&p->worker, &seat);
 }
 
 int main(int argc, char **argv)
 {
 	struct options o;
+	struct program p = { .opt = &o, .worker = { .opt = &o }, .argv = argv };
+	int r;
 
 	if (options_parse(&o, argc, argv))
 		return 2;
@@ -127,10 +140,22 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	p.worker.trace = trace_new(o.verbose);
+	if (!p.worker.trace) {
+		perror("drover-xenstored");
+		return EXIT_FAILURE;
+	}
+	if (o.candidate_fd >= 0)
+		return start_candidate(&p);
 	raise_limits();
-	if (!o.no_fork && daemon_fork()) {
+	/* the two words that the former keeper added are of this start only */
+	if (o.keeper_state_fd >= 0)
+		argv[argc - 2] = NULL;
+	else if (!o.no_fork && daemon_fork()) {
 		perror("drover-xenstored: fork");
 		return EXIT_FAILURE;
 	}
-	return start(&o) ? EXIT_FAILURE : EXIT_SUCCESS;
+	r = start(&p);
+	trace_free(p.worker.trace);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

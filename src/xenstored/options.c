@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "keeper/seat.h"
 #include "perm/perm.h"
 
 #define EVENT_TIMEOUT_DEFAULT_MS 20000u
@@ -20,6 +21,11 @@ enum long_option {
 	OPT_PRIV_DOMID,
 	OPT_TRACE_CONTROL,
 	OPT_VERSION,
+	OPT_NO_JOURNAL,
+	OPT_DISCARD_STATE,
+	OPT_NO_SANDBOX,
+	OPT_CANDIDATE,
+	OPT_KEEPER_STATE,
 };
 
 static const struct option long_options[] = {
@@ -49,6 +55,12 @@ static const struct option long_options[] = {
 	{ "live-update", no_argument, NULL, 'U' },
 	{ "hv", required_argument, NULL, OPT_HV },
 	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "no-journal", no_argument, NULL, OPT_NO_JOURNAL },
+	{ "discard-state", no_argument, NULL, OPT_DISCARD_STATE },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
+	/* between versions of this program, at a live update */
+	{ "candidate", required_argument, NULL, OPT_CANDIDATE },
+	{ "keeper-state", required_argument, NULL, OPT_KEEPER_STATE },
 	{ 0 },
 };
 
@@ -77,13 +89,16 @@ void options_usage(const char *program)
 	       "  -K, --keep-orphans        keep nodes of domains that are gone (a risk)\n"
 	       "  -m, --master-domid N, --priv-domid N  a domain as privileged as domain 0\n"
 	       "  -e, --event PORT          domain 0's event channel port\n"
+	       "      --discard-state       start empty, whatever an earlier daemon left\n"
+	       "      --no-journal          nothing outlives the process that serves\n"
+	       "      --no-sandbox          that process keeps its privileges (for debuggers)\n"
 	       "  -V, --verbose             log more\n"
 	       "  -R, --no-recovery; -I, --internal-db [on|off]  understood, without effect: the\n"
 	       "                            store is in memory\n"
 	       "  -H, --help                this text\n"
 	       "      --version\n\n"
 	       "XENSTORED_PATH names the socket, XENSTORED_RUNDIR its directory\n"
-	       "(default /run/xenstored). See drover-xenstored(8).\n");
+	       "(default /run/xenstored). See drover-xenstored(8).\n\n" SEAT_VERSIONS "\n");
 }
 
 static int number(const char *option, const char *str, uint64_t max, uint64_t *ret)
@@ -255,12 +270,31 @@ static bool set_flag(struct options *o, int c)
 	case OPT_VERSION:
 		o->version = true;
 		return true;
+	case OPT_NO_JOURNAL:
+		o->no_journal = true;
+		return true;
+	case OPT_DISCARD_STATE:
+		o->discard_state = true;
+		return true;
+	case OPT_NO_SANDBOX:
+		o->no_sandbox = true;
+		return true;
 	case 'R': /* of a store on disk; ours is in memory */
 	case 'I':
 		return true;
 	default:
 		return false;
 	}
+}
+
+static int set_fd(const char *option, const char *str, int *ret)
+{
+	uint64_t v;
+	int r = number(option, str, INT32_MAX, &v);
+
+	if (!r)
+		*ret = (int)v;
+	return r;
 }
 
 static int set_value(struct options *o, int c, const char *str)
@@ -284,6 +318,10 @@ static int set_value(struct options *o, int c, const char *str)
 		return set_event(o, str);
 	case OPT_PRIV_DOMID:
 		return set_domid(o, "--priv-domid", str);
+	case OPT_CANDIDATE:
+		return set_fd("--candidate", str, &o->candidate_fd);
+	case OPT_KEEPER_STATE:
+		return set_fd("--keeper-state", str, &o->keeper_state_fd);
 	case OPT_TRACE_CONTROL:
 		return set_trace_control(o, str);
 	case OPT_HV:
@@ -304,6 +342,7 @@ int options_parse(struct options *ret, int argc, char **argv)
 	ret->priv_domid = PERM_NO_DOMID;
 	ret->event_timeout_ms = EVENT_TIMEOUT_DEFAULT_MS;
 	ret->trace_io = true;
+	ret->candidate_fd = ret->keeper_state_fd = -1;
 	quota_policy_init(&ret->policy);
 	while ((c = getopt_long(argc, argv, "DF:HKNPT:E:S:W:t:A:M:Q:q:w:RI::m:e:VU", long_options,
 				NULL)) != -1) {

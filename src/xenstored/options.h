@@ -28,6 +28,11 @@ struct options {
 	const char *pid_file;	/* -F; borrowed from argv, as all strings */
 	const char *trace_file; /* -T */
 	const char *sim_dir;	/* --hv=sim:DIR */
+	bool no_journal;	/* --no-journal */
+	bool discard_state;	/* --discard-state */
+	bool no_sandbox;	/* --no-sandbox */
+	int candidate_fd;	/* --candidate; -1: none */
+	int keeper_state_fd;	/* --keeper-state; -1: none */
 	enum hv_choice hv;
 	uint32_t priv_domid;	   /* --priv-domid, -m; PERM_NO_DOMID: none */
 	uint32_t event_port;	   /* --event; 0: what the kernel says */

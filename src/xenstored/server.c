@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop. Invariant: poll callbacks only note who is ready; all work is done in the round that
- * follows, from the check handle, so handlers never nest.
+ * A worker's loop. Invariant: poll callbacks only note who is ready; all work is done in the round
+ * that follows, from the check handle, so handlers never nest. Sockets are the keeper's as well:
+ * one that is not needed any more is shut down first, so that its peer notices at once.
  */
 #include "xenstored/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,28 +20,30 @@
 #include "base/own.h"
 #include "conn/socket.h"
 #include "control/control.h"
+#include "control/update.h"
 
-#define ACCEPT_PER_ROUND 64
-#define ACCEPT_RETRY_MS 100u
+#define LINK_PER_ROUND 64u
 
 struct server {
 	uv_loop_t loop;
-	uv_poll_t listener;
+	uv_poll_t link;
 	uv_poll_t channel;
 	uv_check_t check;
 	uv_idle_t busy;
 	uv_timer_t timer;
-	uv_timer_t accept_timer;
-	uv_signal_t hup, term, intr;
-	struct core *core;
-	struct hv *hv;	     /* borrowed */
-	struct trace *trace; /* borrowed */
+	uv_signal_t hup, term;
+	struct core *core; /* borrowed, as the next five; NULL: not started */
+	struct hv *hv;
+	struct journal *journal;
+	struct trace *trace;
+	const struct worker_seat *seat;
+	struct list waiting; /* struct client: sockets without a connection */
 	struct control_host host;
-	int listen_fd;
+	struct control_update update;
 	int result;
 	bool channel_ready;
-	bool has_channel;
-	bool out_of_fds;   /* told already */
+	bool ending;	   /* sockets are left as they are: the keeper has them */
+	bool served;	   /* by the keeper's word */
 	uint64_t timer_at; /* ms; UINT64_MAX: not set */
 	uint64_t started_ms;
 };
@@ -47,16 +52,18 @@ struct server {
 struct client {
 	struct socket_transport socket;
 	uv_poll_t poll;
-	struct conn *conn; /* borrowed */
+	struct server *server; /* borrowed */
+	struct list link;      /* of waiting */
+	struct conn *conn;     /* borrowed; NULL: none yet */
+	uint64_t number;       /* the keeper's */
 };
 
 static void on_client(uv_poll_t *poll, int status, int events)
 {
 	struct client *cl = poll->data;
 
-	(void)events;
 	/* on an error libuv has stopped polling */
-	if (status < 0)
+	if (status < 0 || events & UV_DISCONNECT)
 		conn_close(cl->conn);
 	else
 		conn_wake(cl->conn);
@@ -67,6 +74,9 @@ static void client_poll(struct socket_transport *s, bool read, bool write)
 	struct client *cl = CONTAINER_OF(s, struct client, socket);
 	int events = (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
 
+	/* who waits for a live update gives it up by closing */
+	if (cl->conn && control_update_is_awaited(&cl->server->update, cl->conn))
+		events |= UV_DISCONNECT;
 	/* nothing wanted: its end is still noticed, when something is wanted again */
 	if (events)
 		uv_poll_start(&cl->poll, events, on_client);
@@ -78,6 +88,10 @@ static void on_client_closed(uv_handle_t *h)
 {
 	struct client *cl = h->data;
 
+	if (!cl->server->ending) {
+		shutdown(cl->socket.fd, SHUT_RDWR);
+		seat_closed(cl->server->seat, cl->number);
+	}
 	close(cl->socket.fd);
 	free(cl);
 }
@@ -85,76 +99,187 @@ static void on_client_closed(uv_handle_t *h)
 static void client_release(struct socket_transport *s)
 {
 	struct client *cl = CONTAINER_OF(s, struct client, socket);
+	struct server *server = cl->server;
 
+	list_remove(&cl->link);
+	if (cl->conn && !server->ending && control_update_is_awaited(&server->update, cl->conn)) {
+		control_update_forget(&server->update);
+		seat_tell(server->seat, PROTO_ABORT, 0, NULL);
+	}
 	uv_poll_stop(&cl->poll);
 	uv_close((uv_handle_t *)&cl->poll, on_client_closed);
 }
 
-static void client_add(struct server *s, int fd)
+/* The keeper has a new client; fd is owned. */
+static int client_new(struct server *s, uint64_t number, int fd)
 {
 	struct client *cl = calloc(1, sizeof(*cl));
 	int r;
 
 	if (!cl) {
-		log_error("no memory for a new connection");
 		close(fd);
-		return;
+		return FAULT(-ENOMEM);
 	}
+	cl->server = s;
+	cl->number = number;
 	cl->socket.fd = fd;
 	cl->socket.poll = client_poll;
 	cl->socket.release = client_release;
+	list_init(&cl->link);
 	r = uv_poll_init(&s->loop, &cl->poll, fd);
 	if (r) {
 		log_error("new connection: %s", uv_strerror(r));
 		close(fd);
 		free(cl);
-		return;
+		return r;
 	}
 	cl->poll.data = cl;
-	if (core_add_socket(s->core, socket_transport_ops(), &cl->socket, 0, &cl->conn))
+	list_append(&s->waiting, &cl->link);
+	return 0;
+}
+
+/* A connection that did not exist before. */
+static void client_start(struct client *cl)
+{
+	struct core *core = cl->server->core;
+
+	list_remove(&cl->link);
+	if (core_add_socket(core, socket_transport_ops(), &cl->socket, cl->number, &cl->conn))
 		return; /* released */
 	uv_poll_start(&cl->poll, UV_READABLE, on_client);
 	/* what the client sent with its connect is there already */
 	conn_wake(cl->conn);
 }
 
-static void on_listener(uv_poll_t *poll, int status, int events);
-
-static void on_accept_again(uv_timer_t *timer)
+static void clients_start(struct server *s)
 {
-	struct server *s = timer->data;
+	struct client *cl;
 
-	uv_poll_start(&s->listener, UV_READABLE, on_listener);
+	while ((cl = list_first(&s->waiting, struct client, link)))
+		client_start(cl);
 }
 
-/* Without a descriptor to accept with, clients wait in the backlog instead of spinning the loop. */
-static void accept_failed(struct server *s, int err)
+int server_find_client(void *data, uint64_t number, struct conn *c,
+		       const struct transport_ops **ret_ops, void **ret_transport)
 {
-	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+	struct server *s = data;
+	struct client *cl;
+
+	list_for_each(cl, &s->waiting, link) {
+		if (cl->number != number)
+			continue;
+		list_remove(&cl->link);
+		cl->conn = c;
+		uv_poll_start(&cl->poll, UV_READABLE, on_client);
+		*ret_ops = socket_transport_ops();
+		*ret_transport = &cl->socket;
+		return 0;
+	}
+	return ENOENT;
+}
+
+static void take_clients(struct server *s, struct proto_msg *m)
+{
+	for (uint32_t i = 0; i < m->n_ids && i < m->n_fds; i++)
+		if (client_new(s, m->id[i], m->fd[i]))
+			seat_closed(s->seat, m->id[i]);
+	m->n_fds = 0;
+}
+
+static void take_verdict(struct server *s, const struct proto_msg *m)
+{
+	if (m->n_ids < 2)
 		return;
-	if (!s->out_of_fds)
-		log_error("connections wait: accept: %s", strerror(err));
-	s->out_of_fds = true;
-	uv_poll_stop(&s->listener);
-	uv_timer_start(&s->accept_timer, on_accept_again, ACCEPT_RETRY_MS, 0);
+	if (s->journal)
+		journal_freeze(s->journal, false);
+	control_update_decide(&s->update, s->core, m->id[PROTO_CONN], m->id[PROTO_POSITION],
+			      m->text);
 }
 
-static void on_listener(uv_poll_t *poll, int status, int events)
+/*
+ * A live update: this process touches nothing until it is told to go on, or killed. Everything it
+ * did is committed; the loop stands still.
+ */
+static int stand_still(struct server *s)
+{
+	struct proto_msg m;
+	int r;
+
+	r = conn_commit(&s->core->conns);
+	if (!r)
+		r = seat_tell(s->seat, PROTO_STOPPED, 0, NULL);
+	while (!r) {
+		r = proto_recv(s->seat->link, &m, true);
+		if (!r && m.type == PROTO_RESUME)
+			break;
+		if (!r && m.type == PROTO_CLIENTS)
+			take_clients(s, &m);
+	}
+	return r;
+}
+
+static int link_message(struct server *s, struct proto_msg *m)
+{
+	switch (m->type) {
+	case PROTO_CLIENTS:
+		take_clients(s, m);
+		return 0;
+	case PROTO_SERVE:
+		s->served = true;
+		take_verdict(s, m);
+		return 0;
+	case PROTO_VERDICT:
+		take_verdict(s, m);
+		return 0;
+	case PROTO_STOP:
+		return stand_still(s);
+	default:
+		return 0;
+	}
+}
+
+/* What is there, at most LINK_PER_ROUND messages. 0, or the link's error. */
+static int read_link(struct server *s)
+{
+	struct proto_msg m;
+	int r = 0;
+
+	for (unsigned int i = 0; i < LINK_PER_ROUND && !r; i++) {
+		r = proto_recv(s->seat->link, &m, false);
+		if (r)
+			break;
+		r = link_message(s, &m);
+		while (m.n_fds)
+			close(m.fd[--m.n_fds]);
+	}
+	return r == -EAGAIN ? 0 : r;
+}
+
+static void on_link(uv_poll_t *poll, int status, int events)
 {
 	struct server *s = poll->data;
-	int fd;
+	int r = status < 0 ? status : read_link(s);
 
-	(void)status;
 	(void)events;
-	for (int i = 0; i < ACCEPT_PER_ROUND; i++) {
-		fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0) {
-			accept_failed(s, errno);
-			return;
-		}
-		s->out_of_fds = false;
-		client_add(s, fd);
+	if (r) {
+		s->result = r;
+		uv_stop(&s->loop);
+		return;
 	}
+	clients_start(s);
+}
+
+int server_await_clients(struct server *s)
+{
+	struct proto_msg m;
+	int r = 0;
+
+	while (!s->served && !r) {
+		r = proto_recv(s->seat->link, &m, true);
+		if (!r)
+			r = link_message(s, &m);
+	}
+	return r;
 }
 
 static void on_channel(uv_poll_t *poll, int status, int events)
@@ -212,6 +337,7 @@ static void on_check(uv_check_t *check)
 		more = r > 0;
 	}
 	more |= core_round(s->core, uv_now(&s->loop));
+	more |= journal_round(s->journal);
 	if (more)
 		uv_idle_start(&s->busy, on_busy);
 	else
@@ -231,7 +357,7 @@ static void on_end(uv_signal_t *sig, int number)
 {
 	struct server *s = sig->data;
 
-	log_notice("ends on signal %d", number);
+	(void)number; /* the keeper has told of it */
 	uv_stop(&s->loop);
 }
 
@@ -240,13 +366,18 @@ static void host_trace_enable(void *data, bool on)
 	struct server *s = data;
 
 	trace_enable(s->trace, on);
+	journal_set_host(s->journal, on, trace_path(s->trace));
 }
 
 static int host_trace_to(void *data, const char *path)
 {
 	struct server *s = data;
 
-	return trace_open(s->trace, path);
+	int r = trace_open(s->trace, path);
+
+	if (!r)
+		journal_set_host(s->journal, trace_wanted(s->trace), path);
+	return r;
 }
 
 static const char *host_trace_path(void *data)
@@ -256,11 +387,54 @@ static const char *host_trace_path(void *data)
 	return trace_path(s->trace);
 }
 
+static FILE *host_open_report(void *data, const char *path, bool append)
+{
+	struct server *s = data;
+	int fd = seat_open_file(s->seat, append ? PROTO_OPEN_APPEND : PROTO_OPEN_REPLACE, path);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
+
+	if (!f && fd >= 0)
+		close(fd);
+	return f;
+}
+
 static uint64_t host_uptime(void *data)
 {
 	struct server *s = data;
 
 	return uv_now(&s->loop) - s->started_ms;
+}
+
+/* update.h: asks the keeper. */
+static int host_update(void *data, uint64_t conn, uint64_t position, const char *file,
+		       const char *args, uint64_t timeout_ms)
+{
+	struct server *s = data;
+	struct proto_msg m;
+	int n;
+
+	proto_init(&m, PROTO_UPDATE, 0, NULL);
+	m.n_ids = PROTO_PLACE_WORDS;
+	m.id[PROTO_CONN] = conn;
+	m.id[PROTO_POSITION] = position;
+	m.id[PROTO_TIMEOUT] = timeout_ms;
+	n = snprintf(m.text, sizeof(m.text), "%s%c%s", file, '\0', args);
+	if (n >= (int)sizeof(m.text))
+		return E2BIG;
+	m.text_len = (uint32_t)n;
+	/* the candidate reads what there is while this process goes on */
+	journal_freeze(s->journal, true);
+	if (!proto_send(s->seat->link, &m, true))
+		return 0;
+	journal_freeze(s->journal, false);
+	return EIO;
+}
+
+static void host_update_abort(void *data)
+{
+	struct server *s = data;
+
+	seat_tell(s->seat, PROTO_ABORT, 0, NULL);
 }
 
 /* Handles that the loop always has; each call's failure is latched in r. */
@@ -273,73 +447,87 @@ static int loop_init(struct server *s)
 	} signals[] = {
 		{ &s->hup, on_hup, SIGHUP },
 		{ &s->term, on_end, SIGTERM },
-		{ &s->intr, on_end, SIGINT },
 	};
-	int fd = s->hv->ops->fd(s->hv), r = 0;
+	int r = 0;
 
 	uv_check_init(&s->loop, &s->check);
 	uv_idle_init(&s->loop, &s->busy);
 	uv_timer_init(&s->loop, &s->timer);
-	uv_timer_init(&s->loop, &s->accept_timer);
-	s->check.data = s->timer.data = s->accept_timer.data = s;
-	s->listener.data = s->channel.data = s;
-	r = uv_poll_init(&s->loop, &s->listener, s->listen_fd);
-	if (!r)
-		r = uv_poll_start(&s->listener, UV_READABLE, on_listener);
-	if (!r && fd >= 0) {
-		r = uv_poll_init(&s->loop, &s->channel, fd);
-		if (!r)
-			r = uv_poll_start(&s->channel, UV_READABLE, on_channel);
-	}
+	s->check.data = s->timer.data = s->link.data = s->channel.data = s;
+	r = uv_poll_init(&s->loop, &s->link, s->seat->link);
 	for (size_t i = 0; i < ARRAY_LEN(signals) && !r; i++) {
 		r = uv_signal_init(&s->loop, signals[i].handle);
 		signals[i].handle->data = s;
 		if (!r)
 			r = uv_signal_start(signals[i].handle, signals[i].cb, signals[i].number);
 	}
-	if (!r)
-		r = uv_check_start(&s->check, on_check);
 	return r;
 }
 
-int server_new(const struct core_options *opt, struct hv *hv, struct trace *trace, int listen_fd,
-	       struct server **ret)
+int server_new(const struct worker_seat *seat, struct trace *trace, struct server **ret)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	struct core_options mine = *opt;
 	int r;
 
 	if (!s || uv_loop_init(&s->loop)) {
 		free(s);
-		close(listen_fd);
 		return FAULT(-ENOMEM);
 	}
-	s->hv = hv;
+	s->seat = seat;
 	s->trace = trace;
-	s->listen_fd = listen_fd;
 	s->timer_at = UINT64_MAX;
 	s->started_ms = uv_now(&s->loop);
-	s->channel_ready = true; /* what came before there was a loop */
+	list_init(&s->waiting);
 	s->host = (struct control_host){
 		.trace_enable = host_trace_enable,
 		.trace_to = host_trace_to,
 		.trace_path = host_trace_path,
+		.open_report = host_open_report,
 		.uptime_ms = host_uptime,
+		.update = &s->update,
 		.data = s,
 	};
-	mine.control = control_handle;
-	mine.control_data = &s->host;
-	mine.trace = trace_message;
-	mine.trace_data = trace;
-	r = core_new(&mine, hv, &s->core);
-	if (!r)
-		r = loop_init(s);
+	s->update = (struct control_update){
+		.begin = host_update,
+		.abort = host_update_abort,
+		.data = s,
+	};
+	r = loop_init(s);
 	if (r) {
 		server_free(s);
 		return r;
 	}
 	*ret = s;
 	return 0;
+}
+
+void server_core_options(struct server *s, struct core_options *opt)
+{
+	opt->control = control_handle;
+	opt->control_data = &s->host;
+	opt->trace = trace_message;
+	opt->trace_data = s->trace;
+}
+
+int server_start(struct server *s, struct core *core, struct hv *hv, struct journal *journal)
+{
+	int fd = hv->ops->fd(hv), r;
+
+	s->core = core;
+	s->hv = hv;
+	s->journal = journal;
+	s->channel_ready = true; /* what came before there was a loop */
+	r = uv_poll_start(&s->link, UV_READABLE, on_link);
+	if (!r && fd >= 0) {
+		r = uv_poll_init(&s->loop, &s->channel, fd);
+		if (!r)
+			r = uv_poll_start(&s->channel, UV_READABLE, on_channel);
+	}
+	if (!r)
+		r = uv_check_start(&s->check, on_check);
+	if (!r)
+		clients_start(s);
+	return r;
 }
 
 int server_run(struct server *s)
@@ -357,14 +545,22 @@ static void close_handle(uv_handle_t *h, void *data)
 		uv_close(h, NULL);
 }
 
+void server_end(struct server *s)
+{
+	s->ending = true;
+}
+
 void server_free(struct server *s)
 {
+	struct client *cl;
+
 	if (!s)
 		return;
-	core_free(TAKE(s->core)); /* clients close their own handles */
+	s->ending = true;
+	while ((cl = list_first(&s->waiting, struct client, link)))
+		client_release(&cl->socket);
 	uv_walk(&s->loop, close_handle, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&s->loop);
-	close(s->listen_fd);
 	free(s);
 }

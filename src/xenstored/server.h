@@ -1,27 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop: libuv's poll decides who is ready, the core does one round, and nothing blocks
- * in between.
+ * A worker's event loop: libuv's poll decides who is ready, the core does one round, and nothing
+ * blocks in between, but for what the keeper is asked and a live update stops on purpose.
  */
 #ifndef DROVER_XENSTORED_SERVER_H
 #define DROVER_XENSTORED_SERVER_H
 
 #include "hv/hv.h"
+#include "keeper/seat.h"
 #include "op/core.h"
+#include "recover/journal.h"
 #include "xenstored/trace.h"
 
 struct server;
 
-/*
- * A server listening on listen_fd (owned from now on, also on failure). hv and trace are
- * borrowed. -errno.
- */
-int server_new(const struct core_options *opt, struct hv *hv, struct trace *trace, int listen_fd,
-	       struct server **ret);
+/* seat and trace are borrowed. -ENOMEM, -errno. */
+int server_new(const struct worker_seat *seat, struct trace *trace, struct server **ret);
 
-/* Serves until SIGTERM or SIGINT (0), or until the event channel is lost (-errno). */
+/* Fills in what a core is told of its process: CONTROL and the trace file. */
+void server_core_options(struct server *s, struct core_options *opt);
+
+/*
+ * Takes what the keeper sends until it says that clients are to be served: their sockets. -EPIPE:
+ * the keeper is gone. -errno.
+ */
+int server_await_clients(struct server *s);
+
+/* recover_sockets.find; data is a struct server. */
+int server_find_client(void *data, uint64_t number, struct conn *c,
+		       const struct transport_ops **ret_ops, void **ret_transport);
+
+/*
+ * The core and the hypervisor that are to be served from now on, and the journal, all borrowed.
+ * Sockets that nobody took become new connections. -errno.
+ */
+int server_start(struct server *s, struct core *core, struct hv *hv, struct journal *journal);
+
+/*
+ * Serves until SIGTERM: 0. -EPIPE: the keeper is gone. -errno: the event channel is lost.
+ */
 int server_run(struct server *s);
 
+/* Sockets stay as they are from now on, whatever becomes of their connections. */
+void server_end(struct server *s);
+/* Lets go of the loop, after the core is gone. */
 void server_free(struct server *s);
 
 #endif

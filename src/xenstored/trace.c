@@ -22,6 +22,7 @@ struct trace {
 	bool foreground;
 	bool info;
 	bool write_failed; /* told already */
+	struct trace_host host;
 };
 
 static void put(struct trace *t, const char *line, size_t len)
@@ -30,16 +31,13 @@ static void put(struct trace *t, const char *line, size_t len)
 
 	if (t->fd < 0)
 		return;
-	n = write(t->fd, line, len);
-	if (n == (ssize_t)len || t->write_failed)
+	if (t->write_failed)
 		return;
-	t->write_failed = true;
-	if (t->foreground)
-		fprintf(stderr, "drover-xenstored: trace file %s: %s\n", t->path,
-			n < 0 ? strerror(errno) : "written in part");
-	else
-		syslog(LOG_ERR, "trace file %s: %s", t->path,
-		       n < 0 ? strerror(errno) : "written in part");
+	n = write(t->fd, line, len);
+	if (n == (ssize_t)len)
+		return;
+	t->write_failed = true; /* the line below is not tried there again */
+	log_error("trace file %s: %s", t->path, n < 0 ? strerror(errno) : "written in part");
 }
 
 static void sink(void *data, enum log_level level, const char *line)
@@ -51,7 +49,9 @@ static void sink(void *data, enum log_level level, const char *line)
 
 	if (level == LOG_LEVEL_INFO && !t->info)
 		return;
-	if (t->foreground)
+	if (t->host.log)
+		t->host.log(t->host.data, level, line);
+	else if (t->foreground)
 		fprintf(stderr, "drover-xenstored: %s\n", line);
 	else
 		syslog(priority[level], "%s", line);
@@ -81,41 +81,55 @@ void trace_to_syslog(struct trace *t)
 	t->foreground = false;
 }
 
+void trace_set_host(struct trace *t, const struct trace_host *host)
+{
+	t->host = *host;
+}
+
 void trace_free(struct trace *t)
 {
 	if (!t)
 		return;
 	log_set_sink(NULL, NULL);
-	if (t->fd >= 0)
-		close(t->fd);
-	free(t->path);
+	trace_close(t);
 	free(t);
 }
 
-static int open_append(const char *path)
+static int open_append(struct trace *t, const char *path)
 {
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	int fd;
+
+	if (t->host.open)
+		return t->host.open(t->host.data, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	return fd < 0 ? -errno : fd;
 }
 
 int trace_open(struct trace *t, const char *path)
 {
-	int fd = open_append(path);
+	int fd = open_append(t, path);
 	char *copy = fd < 0 ? NULL : strdup(path);
 
+	if (fd < 0)
+		return -fd;
 	if (!copy) {
-		int err = fd < 0 ? errno : ENOMEM;
-
-		if (fd >= 0)
-			close(fd);
-		return err;
+		close(fd);
+		return ENOMEM;
 	}
-	if (t->fd >= 0)
-		close(t->fd);
-	free(t->path);
+	trace_close(t);
 	t->path = copy;
 	t->fd = fd;
 	t->write_failed = false;
 	return 0;
+}
+
+void trace_close(struct trace *t)
+{
+	if (t->fd >= 0)
+		close(t->fd);
+	t->fd = -1;
+	free(t->path);
+	t->path = NULL;
 }
 
 void trace_reopen(struct trace *t)
@@ -124,9 +138,9 @@ void trace_reopen(struct trace *t)
 
 	if (!t->path)
 		return;
-	fd = open_append(t->path);
+	fd = open_append(t, t->path);
 	if (fd < 0) {
-		log_error("trace file %s cannot be reopened: %s", t->path, strerror(errno));
+		log_error("trace file %s cannot be reopened: %s", t->path, strerror(-fd));
 		return;
 	}
 	close(t->fd);
@@ -137,6 +151,11 @@ void trace_reopen(struct trace *t)
 void trace_enable(struct trace *t, bool on)
 {
 	t->on = on;
+}
+
+bool trace_wanted(const struct trace *t)
+{
+	return t->on;
 }
 
 bool trace_is_on(const struct trace *t)

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's life: load what there is, enter the sandbox, take over, serve. Invariant: a candidate
+ * changes nothing that others see before it is told to serve, and each start either serves or ends
+ * with a status that says whether another try makes sense.
+ */
+#include "xenstored/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "recover/journal.h"
+#include "recover/recover.h"
+#include "xenstored/daemon.h"
+#include "xenstored/server.h"
+
+#define SIM_DIR_DEFAULT "/run/drover/sim"
+
+struct worker {
+	const struct worker_seat *seat; /* borrowed, as the next two */
+	struct options *opt;
+	struct trace *trace;
+	struct quota_policy *policy; /* borrowed: opt's */
+	struct core_options core_opt;
+	struct server *server; /* owned, as the rest */
+	struct journal *journal;
+	struct recover *recover; /* NULL: there is nothing to recover */
+	struct core *core;
+	struct hv *hv;
+	char last_error[512];
+};
+
+bool worker_wants_xen(const struct options *o)
+{
+	return o->hv == HV_XEN || (o->hv == HV_AUTO && hv_xen_is_present());
+}
+
+const char *worker_sim_dir(const struct options *o)
+{
+	return o->sim_dir ? o->sim_dir : SIM_DIR_DEFAULT;
+}
+
+static int open_hv(struct worker *w)
+{
+	bool xen = worker_wants_xen(w->opt);
+	const char *dir = worker_sim_dir(w->opt);
+	int r = xen ? hv_xen_open(&w->seat->hv, &w->hv) : hv_sim_open(dir, &w->hv);
+
+	if (r && xen)
+		log_error("cannot reach the Xen hypervisor: %s", strerror(-r));
+	else if (r)
+		log_error("cannot open the simulated hypervisor in %s: %s", dir, strerror(-r));
+	return r;
+}
+
+static void report_refusal(void *data, const char *line)
+{
+	(void)data;
+	log_warning("%s", line);
+}
+
+/* The log of a process that has no terminal of its own, and a candidate's reason. */
+static void tell_keeper(void *data, enum log_level level, const char *line)
+{
+	struct worker *w = data;
+
+	if (level == LOG_LEVEL_ERROR)
+		snprintf(w->last_error, sizeof(w->last_error), "%s", line);
+	seat_tell(w->seat, PROTO_LOG, level, line);
+}
+
+static int open_by_keeper(void *data, const char *path)
+{
+	struct worker *w = data;
+
+	return seat_open_file(w->seat, PROTO_OPEN_APPEND, path);
+}
+
+static int init(struct worker *w)
+{
+	struct trace_host host = { .log = tell_keeper, .open = open_by_keeper, .data = w };
+	struct core_options *c = &w->core_opt;
+	int r;
+
+	daemon_forget();
+	trace_set_host(w->trace, &host);
+	*c = (struct core_options){
+		.policy = &w->opt->policy,
+		.event_timeout_ms = w->opt->event_timeout_ms,
+		.priv_domid = w->opt->priv_domid,
+		.keep_orphans = w->opt->keep_orphans,
+		.dom0_ring = !w->opt->no_domain_init,
+		.dom0_port = w->opt->event_port,
+	};
+	if (getrandom(&c->key, sizeof(c->key), 0) != sizeof(c->key))
+		return -errno;
+	w->opt->policy.report = report_refusal;
+	r = server_new(w->seat, w->trace, &w->server);
+	if (!r)
+		server_core_options(w->server, c);
+	return r;
+}
+
+/* Reads what the journal has; afterwards w->recover is NULL where it has nothing. */
+static int load(struct worker *w)
+{
+	const int *fd = w->seat->journal[0] < 0 ? NULL : w->seat->journal;
+	int r;
+
+	r = fd ? journal_attach(fd, w->seat->boot_id, !w->seat->candidate, &w->journal) : ENOENT;
+	if (r == ENOENT)
+		return w->seat->candidate ? ENOENT : journal_new(fd, w->seat->boot_id, &w->journal);
+	if (r)
+		return r;
+	w->core_opt.area = journal_area(w->journal);
+	w->core_opt.counters = journal_counters(w->journal);
+	r = recover_new(w->journal, &w->core_opt, &w->recover);
+	if (!r)
+		r = recover_read(w->recover);
+	if (r > 0)
+		log_error("cannot recover: %s", recover_error(w->recover));
+	return r;
+}
+
+/* A candidate reads on until the other process has stopped; see proto.h. */
+static int follow(struct worker *w)
+{
+	struct proto_msg m;
+	int r;
+
+	r = seat_tell(w->seat, PROTO_LOADED, 0, NULL);
+	if (!r)
+		r = proto_recv(w->seat->link, &m, true);
+	if (!r && m.type != PROTO_CATCH_UP)
+		r = -EPROTO;
+	if (!r)
+		r = recover_read(w->recover);
+	if (!r)
+		r = seat_tell(w->seat, PROTO_READY, 0, NULL);
+	return r;
+}
+
+/* What the process itself was set to. */
+static void restore_host(struct worker *w)
+{
+	const struct load_host *h = w->recover ? recover_host(w->recover) : NULL;
+	const char *path = h && h->has_trace ? h->trace_path : w->opt->trace_file;
+	int r;
+
+	trace_enable(w->trace, h && h->has_trace ? h->trace_on : w->opt->trace_io);
+	if (!path || !*path)
+		return;
+	r = trace_open(w->trace, path);
+	if (r)
+		log_error("trace file %s: %s", path, strerror(r));
+}
+
+static int take_over(struct worker *w)
+{
+	struct recover_sockets sockets = { .find = server_find_client, .data = w->server };
+	struct state_host host = { .trace_on = trace_wanted(w->trace),
+				   .trace_path = trace_path(w->trace) };
+	int r;
+
+	if (w->recover)
+		return recover_take_over(w->recover, w->journal, w->hv, &sockets, &w->core);
+	w->core_opt.area = journal_area(w->journal);
+	w->core_opt.counters = journal_counters(w->journal);
+	r = core_new(&w->core_opt, w->hv, &w->core);
+	return r ? r : journal_start(w->journal, w->core, &host, true);
+}
+
+static int start(struct worker *w)
+{
+	int r;
+
+	r = load(w);
+	if (!r && w->seat->candidate)
+		r = follow(w);
+	if (!r)
+		r = open_hv(w);
+	if (!r)
+		r = server_await_clients(w->server);
+	if (r)
+		return r;
+	restore_host(w);
+	r = take_over(w);
+	if (!r)
+		r = server_start(w->server, w->core, w->hv, w->journal);
+	if (r)
+		return r;
+	recover_free(TAKE(w->recover));
+	log_info("serving, hypervisor %s", w->hv->ops->name);
+	return seat_tell(w->seat, PROTO_SERVING, 0, w->hv->ops->name);
+}
+
+static void fini(struct worker *w)
+{
+	if (w->server)
+		server_end(w->server);
+	recover_free(w->recover);
+	if (w->journal)
+		journal_stop(w->journal);
+	core_free(w->core);
+	server_free(w->server);
+	journal_free(w->journal);
+	hv_free(w->hv);
+	trace_free(w->trace);
+}
+
+int worker_run(void *data, const struct worker_seat *seat)
+{
+	struct worker_options *o = data;
+	struct worker w = { .seat = seat, .opt = o->opt, .trace = o->trace };
+	int status = EXIT_SUCCESS, r;
+
+	r = init(&w);
+	if (!r)
+		r = start(&w);
+	if (r) {
+		/* a keeper that is gone ends its workers, whatever they were about to say */
+		if (seat->candidate)
+			seat_tell(seat, PROTO_FAILED, 0,
+				  *w.last_error ? w.last_error : strerror(r < 0 ? -r : r));
+		status = r > 0 ? SEAT_STATUS_LOST : EXIT_FAILURE;
+	} else if (server_run(w.server)) {
+		status = EXIT_FAILURE;
+	}
+	fini(&w);
+	return status;
+}
