@@ -311,6 +311,7 @@ struct drover_domain_state {
 #define DROVER_DOMAIN_SHUTDOWN 2u
 #define DROVER_DOMAIN_ORPHANS 4u
 #define DROVER_DOMAIN_EDGES_LOST 8u
+#define DROVER_DOMAIN_QUIESCED 16u
 
 /* DOMAIN_GONE, PERMS_STRIP. */
 struct drover_domid {

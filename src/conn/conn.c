@@ -148,6 +148,8 @@ void conn_quiesce(struct conn *c, bool on)
 	if (c->quiesced == on)
 		return;
 	c->quiesced = on;
+	if (!on && c->out)
+		c->out->n_ages = 0; /* what was held back has not been left unread */
 	conn_tell(c);
 	conn_wake(c);
 }
@@ -324,7 +326,8 @@ static void drop_stale(struct conn *c, uint64_t now_ms)
 	struct conn_table *t = c->table;
 	struct budget *b = c->watcher.budget;
 	uint64_t old_ms = t->event_timeout_ms + age_span(t);
-	size_t n = now_ms > old_ms ? out_drop_stale(c, now_ms - old_ms) : 0;
+	bool may_drop = now_ms > old_ms && !c->quiesced;
+	size_t n = may_drop ? out_drop_stale(c, now_ms - old_ms) : 0;
 
 	while (n--)
 		budget_refuse(b, REFUSAL_EVENT_DROPPED,

@@ -173,7 +173,7 @@ struct conn {
 	bool waiting;	      /* the first request of in waits to be woken */
 	bool blocked;	      /* output full: not read until it drains */
 	bool failed;	      /* broken: neither read nor written */
-	bool quiesced;	      /* nothing is read from its transport */
+	bool quiesced;	      /* its transport is left alone */
 	bool closing;	      /* on the closed list */
 	bool want_read;
 	bool want_write;
@@ -206,8 +206,8 @@ void conn_opened(struct conn *c);
 int conn_commit(struct conn_table *t);
 
 /*
- * On: nothing more is read from the transport, whole requests that were taken are served. Off: it
- * is looked at again.
+ * On: nothing more is read from the transport, nor written to it; whole requests that were taken
+ * are served as far as their replies have room. Off: it is looked at again.
  */
 void conn_quiesce(struct conn *c, bool on);
 
@@ -260,6 +260,15 @@ struct conn_freight {
  */
 int conn_adopt(struct conn *c, const struct transport_ops *ops, void *transport,
 	       const struct conn_freight *freight);
+
+/*
+ * c, which is quiesced and has neither input nor output, gets the freight, with the commit that
+ * follows. On failure it has some of it: conn_reset. Errors as conn_adopt.
+ */
+int conn_load(struct conn *c, const struct conn_freight *freight);
+
+/* Whether a whole request that was taken is still to be served, and can be. */
+bool conn_is_busy(const struct conn *c);
 
 /* Something may be had from or put to the transport. */
 void conn_wake(struct conn *c);

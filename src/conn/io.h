@@ -45,7 +45,10 @@ struct out_block {
 	uint8_t data[];
 };
 
-/* Output that is dropped makes its end jump by so much, and its block no longer fits the word. */
+/*
+ * Output that is dropped makes its end jump by so much, and its block no longer fits the word. Nor
+ * does freight that is not committed yet, which lies as far ahead: see conn_load.
+ */
 #define CONN_POS_JUMP (1u << 30)
 
 static inline uint64_t conn_word_make(uint32_t in_pos, uint32_t out_pos)

@@ -33,9 +33,14 @@ static void set_want(struct conn *c)
 	c->ops->want(c->transport, read, write);
 }
 
+/* True: it is as it should be. Of a quiesced one nothing leaves. */
 static bool flush(struct conn *c)
 {
-	int r = out_flush(c);
+	int r;
+
+	if (c->quiesced)
+		return true;
+	r = out_flush(c);
 
 	if (r == -EBADMSG)
 		conn_fail(c, CONN_ERROR_RINGIDX, "ring index out of range");
@@ -49,6 +54,19 @@ static bool flush(struct conn *c)
 		conn_note_unread(c);
 	}
 	return true;
+}
+
+bool conn_is_busy(const struct conn *c)
+{
+	uint8_t head[WIRE_HEADER_SIZE];
+	struct xsd_sockmsg hdr;
+
+	if (c->closing || c->failed || c->blocked)
+		return false;
+	if (conn_peek_input(c, head, sizeof(head)) < sizeof(head))
+		return false;
+	memcpy(&hdr, head, sizeof(hdr));
+	return hdr.len > XENSTORE_PAYLOAD_MAX || c->in_len - sizeof(head) >= hdr.len;
 }
 
 /* All that requests made us pass so far: watches, places, siblings. */

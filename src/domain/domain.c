@@ -173,6 +173,7 @@ static void domain_renew(struct domain_table *t, struct domain *d)
 	memcpy(d->budget.used, was.used, sizeof(was.used));
 	memcpy(d->budget.counters->peak, was.used, sizeof(was.used));
 	d->features = RING_FEATURES;
+	d->quiesced = false;
 	domain_strip(t, d->domid);
 }
 
@@ -281,6 +282,7 @@ int domain_connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 	c->watcher.rel_len = (uint32_t)strlen(d->prefix) + 1;
 	if (d->target)
 		c->watcher.target = d->target->domid;
+	c->quiesced = d->quiesced;
 	t->by_port[port] = c;
 	d->conn = c;
 	d->local_port = port;
@@ -400,9 +402,20 @@ int domain_release(struct domain_table *t, uint16_t domid)
 		domain_died(t, d);
 		return 0;
 	}
+	d->quiesced = false;
 	domain_disconnect(t, d);
 	watch_fire_special(t->watches, "@releaseDomain", domid, t->release_perms);
 	return 0;
+}
+
+void domain_quiesce(struct domain_table *t, struct domain *d, bool on)
+{
+	if (d->quiesced != on) {
+		d->quiesced = on;
+		domain_changed(t, d);
+	}
+	if (d->conn)
+		conn_quiesce(d->conn, on);
 }
 
 int domain_resume(struct domain_table *t, uint16_t domid)

@@ -34,6 +34,7 @@ struct domain {
 	uint16_t domid;
 	bool introduced;
 	bool shutdown; /* told of once already */
+	bool quiesced; /* its ring, also one to come, is left alone */
 	bool orphans;  /* gone, but its nodes were to be kept (-K) */
 	uint64_t unique;
 	uint64_t gfn;
@@ -119,8 +120,11 @@ int domain_connect_dom0(struct domain_table *t, uint32_t port);
  */
 int domain_introduce(struct domain_table *t, uint16_t domid, uint64_t gfn, uint32_t remote_port);
 
-/* RELEASE. ENOENT: not introduced. */
+/* RELEASE; a ring that comes after it is not quiesced. ENOENT: not introduced. */
 int domain_release(struct domain_table *t, uint16_t domid);
+
+/* Its ring, or the one that INTRODUCE brings, is left alone: conn_quiesce. */
+void domain_quiesce(struct domain_table *t, struct domain *d, bool on);
 
 /* RESUME: its next shutdown is told of again. ENOENT. */
 int domain_resume(struct domain_table *t, uint16_t domid);

@@ -13,6 +13,7 @@
 #include "domain/death.h"
 #include "domain/restore.h"
 #include "op/op.h"
+#include "op/vendor.h"
 
 static void live_charge(void *data, uint16_t domid, int64_t nodes, int64_t octets)
 {
@@ -150,7 +151,7 @@ static int tree_init(struct core *core, struct perms *root)
 
 static void conn_gone(void *data, struct conn *c)
 {
-	(void)data;
+	vendor_gone(data, c);
 	if (c->domain && c->domain->conn == c)
 		c->domain->conn = NULL;
 }
@@ -219,6 +220,7 @@ int core_new(const struct core_options *opt, struct hv *hv, struct core **ret)
 	core->opt = *opt;
 	core->counters = opt->counters ? opt->counters : &core->own_counters;
 	core->hv = hv;
+	list_init(&core->vendor);
 	r = core_init(core);
 	if (r) {
 		core_free(core);
@@ -279,6 +281,8 @@ bool core_round(struct core *core, uint64_t now_ms)
 		;
 	conn_tick(&core->conns, now_ms);
 	more = conn_round(&core->conns, now_ms);
+	if (!list_is_empty(&core->vendor))
+		more |= vendor_tick(core);
 	txn_limit_retained(&core->store, &core->ages);
 	return store_reap(&core->store, CORE_REAP_PER_ROUND) || more;
 }

@@ -18,6 +18,7 @@
 #include "txn/txn.h"
 #include "watch/watch.h"
 
+#define CORE_WHY_MAX 256u	  /* octets of the reason for a refusal, with its NUL */
 #define CORE_REAP_PER_ROUND 2000u /* nodes freed between two rounds */
 
 struct core;
@@ -75,6 +76,16 @@ struct core_options {
 	int (*control)(void *data, struct core *core, struct conn *c, const struct wire_msg *m,
 		       struct op_reply *reply);
 	void *control_data; /* borrowed */
+	/*
+	 * A domain's image, its own nodes and those at paths, *ret to be freed by the caller; and
+	 * one to be applied, all of it or nothing. The domain is quiesced. Errors as an
+	 * operation's; then why, CORE_WHY_MAX octets, says more, or is empty. NULL: not offered.
+	 * See state/domain_image.h.
+	 */
+	int (*export_domain)(struct core *core, uint16_t domid, const struct path *paths, size_t n,
+			     uint8_t **ret, size_t *ret_len, char *why);
+	int (*import_domain)(struct core *core, uint16_t domid, const uint8_t *image, size_t len,
+			     char *why);
 	/* Octets in and out, for the trace file; may be NULL. */
 	void (*trace)(void *data, const struct conn *c, bool out, const struct wire_msg *m);
 	void *trace_data; /* borrowed */
@@ -99,6 +110,8 @@ struct core {
 	struct conn_table conns;
 	struct domain_table domains;
 	struct op_reply reply;
+	struct list vendor;   /* owned: see vendor.h */
+	size_t vendor_octets; /* of images under way */
 	uint64_t now_ms;
 	struct core_counters *counters; /* borrowed, or own_counters */
 	struct core_counters own_counters;

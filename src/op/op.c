@@ -49,6 +49,31 @@ static const struct op ops[WIRE_TYPE_COUNT] = {
 	[WIRE_SET_QUOTA] = { op_set_quota, 2, 3, PRIVILEGED },
 };
 
+static const struct op vendor_ops[WIRE_VENDOR_END - WIRE_VENDOR_FIRST] = {
+	[WIRE_QUIESCE - WIRE_VENDOR_FIRST] = { op_quiesce, 1, 1, PRIVILEGED },
+	[WIRE_UNQUIESCE - WIRE_VENDOR_FIRST] = { op_unquiesce, 1, 1, PRIVILEGED },
+	[WIRE_GET_DOMAIN_WATCHES - WIRE_VENDOR_FIRST] = { op_get_domain_watches, 2, 2, PRIVILEGED },
+	[WIRE_ADD_DOMAIN_WATCHES -
+		WIRE_VENDOR_FIRST] = { op_add_domain_watches, 3, ANY, PRIVILEGED },
+	[WIRE_START_DOMAIN_TRANSACTION -
+		WIRE_VENDOR_FIRST] = { op_start_domain_transaction, 2, 2, PRIVILEGED },
+	[WIRE_EXPORT_DOMAIN - WIRE_VENDOR_FIRST] = { op_export_domain, 2, ANY, PRIVILEGED },
+	[WIRE_IMPORT_DOMAIN -
+		WIRE_VENDOR_FIRST] = { op_import_domain, 3, ANY, PRIVILEGED | RAW_TAIL },
+	[WIRE_WHY - WIRE_VENDOR_FIRST] = { op_why, 0, ANY, PRIVILEGED | RAW_TAIL },
+};
+
+static const struct op *find_op(uint32_t type)
+{
+	const struct op *op = NULL;
+
+	if (type < WIRE_TYPE_COUNT)
+		op = &ops[type];
+	else if (type >= WIRE_VENDOR_FIRST && type < WIRE_VENDOR_END)
+		op = &vendor_ops[type - WIRE_VENDOR_FIRST];
+	return op && op->fn ? op : NULL;
+}
+
 const char *op_name(const struct op_call *o)
 {
 	return wire_type_name(o->msg->hdr.type);
@@ -75,13 +100,11 @@ static int parse_args(struct op_call *o, const struct op *op)
 
 static int call(struct op_call *o)
 {
-	uint32_t type = o->msg->hdr.type;
-	const struct op *op;
+	const struct op *op = find_op(o->msg->hdr.type);
 	int r;
 
-	if (type >= WIRE_TYPE_COUNT || !ops[type].fn)
+	if (!op)
 		return ENOSYS;
-	op = &ops[type];
 	if (op->flags & PRIVILEGED && !op_is_privileged(o))
 		return EACCES;
 	if (o->msg->hdr.tx_id && !(op->flags & NO_TXN)) {

@@ -76,11 +76,19 @@ void op_fire(struct op_call *o, const struct change *c);
 void op_answer(struct op_call *o, const void *data, size_t len);
 void op_answer_string(struct op_call *o, const char *str);
 
+/* WATCH but for the reply and the initial event. Errors as the operation's; and it undone. */
+int op_watch_add(struct op_call *o, struct watch **ret);
+void op_watch_undo(struct op_call *o);
+/* The domid of argument 0, of a domain that moves. EINVAL: it cannot. */
+int vendor_domid(const struct op_call *o, uint16_t *ret);
+
 op_fn op_directory, op_directory_part, op_read, op_write, op_mkdir, op_rm;
 op_fn op_get_perms, op_set_perms;
 op_fn op_watch, op_unwatch, op_reset_watches;
 op_fn op_transaction_start, op_transaction_end;
 op_fn op_introduce, op_release, op_get_domain_path, op_is_domain_introduced, op_resume,
 	op_set_target, op_get_feature, op_set_feature, op_get_quota, op_set_quota, op_control;
+op_fn op_quiesce, op_unquiesce, op_get_domain_watches, op_add_domain_watches,
+	op_start_domain_transaction, op_export_domain, op_import_domain, op_why;
 
 #endif

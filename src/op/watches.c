@@ -59,12 +59,10 @@ static int parse(const struct op_call *o, struct watch_args *a, bool with_depth)
 	return op_path(o, &a->path);
 }
 
-int op_watch(struct op_call *o)
+int op_watch_add(struct op_call *o, struct watch **ret)
 {
-	struct conn *c = o->conn;
-	struct watcher *w = &c->watcher;
+	struct watcher *w = &o->conn->watcher;
 	struct watch_args a;
-	struct watch *watch;
 	uint64_t charge;
 	int r;
 
@@ -83,8 +81,27 @@ int op_watch(struct op_call *o)
 	if (budget_check(w->budget, QUOTA_MEMORY, charge))
 		return op_refuse(o, w->budget, QUOTA_MEMORY, &a.path,
 				 w->budget->used[QUOTA_MEMORY] + charge);
-	r = watch_add(&o->core->watches, w, a.path.str, a.path.len, o->arg[1], o->arg_len[1],
-		      a.depth, a.relative, &watch);
+	return watch_add(&o->core->watches, w, a.path.str, a.path.len, o->arg[1], o->arg_len[1],
+			 a.depth, a.relative, ret);
+}
+
+void op_watch_undo(struct op_call *o)
+{
+	struct watch_args a;
+
+	if (!parse(o, &a, true))
+		watch_remove(&o->core->watches, &o->conn->watcher, a.path.str, a.path.len,
+			     o->arg[1], o->arg_len[1]);
+}
+
+int op_watch(struct op_call *o)
+{
+	struct conn *c = o->conn;
+	struct watcher *w = &c->watcher;
+	struct watch *watch;
+	int r;
+
+	r = op_watch_add(o, &watch);
 	if (r)
 		return r;
 	/* the reply first, then the initial event, whether or not the node exists */

@@ -315,6 +315,7 @@ static int load_domain_state(struct state_load *l, const struct drover_domain_st
 	d->introduced = s->flags & DROVER_DOMAIN_INTRODUCED;
 	d->shutdown = s->flags & DROVER_DOMAIN_SHUTDOWN;
 	d->orphans = s->flags & DROVER_DOMAIN_ORPHANS;
+	d->quiesced = s->flags & DROVER_DOMAIN_QUIESCED;
 	d->edges_lost |= (s->flags & DROVER_DOMAIN_EDGES_LOST) != 0;
 	d->unique = s->unique;
 	d->gfn = s->gfn;

@@ -36,6 +36,17 @@ static const char *const type_names[WIRE_TYPE_COUNT] = {
 	[WIRE_SET_QUOTA] = "SET_QUOTA",
 };
 
+static const char *const vendor_names[WIRE_VENDOR_END - WIRE_VENDOR_FIRST] = {
+	[WIRE_QUIESCE - WIRE_VENDOR_FIRST] = "QUIESCE",
+	[WIRE_UNQUIESCE - WIRE_VENDOR_FIRST] = "UNQUIESCE",
+	[WIRE_GET_DOMAIN_WATCHES - WIRE_VENDOR_FIRST] = "GET_DOMAIN_WATCHES",
+	[WIRE_ADD_DOMAIN_WATCHES - WIRE_VENDOR_FIRST] = "ADD_DOMAIN_WATCHES",
+	[WIRE_START_DOMAIN_TRANSACTION - WIRE_VENDOR_FIRST] = "START_DOMAIN_TRANSACTION",
+	[WIRE_EXPORT_DOMAIN - WIRE_VENDOR_FIRST] = "EXPORT_DOMAIN",
+	[WIRE_IMPORT_DOMAIN - WIRE_VENDOR_FIRST] = "IMPORT_DOMAIN",
+	[WIRE_WHY - WIRE_VENDOR_FIRST] = "WHY",
+};
+
 int wire_parse(const void *buf, size_t len, struct wire_msg *ret, size_t *ret_size)
 {
 	struct xsd_sockmsg hdr;
@@ -71,6 +82,8 @@ int wire_errno_value(const char *name)
 
 const char *wire_type_name(uint32_t type)
 {
+	if (type >= WIRE_VENDOR_FIRST && type < WIRE_VENDOR_END)
+		return vendor_names[type - WIRE_VENDOR_FIRST];
 	if (type >= WIRE_TYPE_COUNT || !type_names[type])
 		return "?";
 	return type_names[type];

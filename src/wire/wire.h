@@ -20,6 +20,18 @@
 #define WIRE_SET_QUOTA 26u
 #define WIRE_TYPE_COUNT 27u
 
+/* Our own, in a range where other daemons answer ENOSYS: docs/protocol.md. */
+#define WIRE_VENDOR_FIRST 0x8001u
+#define WIRE_QUIESCE 0x8001u
+#define WIRE_UNQUIESCE 0x8002u
+#define WIRE_GET_DOMAIN_WATCHES 0x8003u
+#define WIRE_ADD_DOMAIN_WATCHES 0x8004u
+#define WIRE_START_DOMAIN_TRANSACTION 0x8005u
+#define WIRE_EXPORT_DOMAIN 0x8006u
+#define WIRE_IMPORT_DOMAIN 0x8007u
+#define WIRE_WHY 0x8008u
+#define WIRE_VENDOR_END 0x8009u
+
 #define WIRE_HEADER_SIZE sizeof(struct xsd_sockmsg)
 
 /* One request, borrowed from the connection's input. */
