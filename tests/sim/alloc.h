@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Allocation failures in turn. The programs of this folder are linked with --wrap for malloc,
- * calloc and realloc, so that the daemon's own code runs unchanged.
+ * calloc, realloc and free, so that the daemon's own code runs unchanged.
  */
 #ifndef DROVER_SIM_ALLOC_H
 #define DROVER_SIM_ALLOC_H
@@ -18,5 +18,10 @@ bool alloc_has_failed(void);
 /* Stops and resumes counting: the daemon's calls are between resume and pause. */
 void alloc_pause(void);
 void alloc_resume(void);
+
+/* On: what is allocated between resume and pause is remembered until it is freed. */
+void alloc_track(bool on);
+/* Frees all that is remembered: its owner is no more. */
+void alloc_abandon(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "crash.h"
 
 static struct fake_hv *fake_of(struct hv *hv)
 {
@@ -66,6 +67,7 @@ static int next_changed(struct hv *hv, uint16_t *ret_domid, bool *ret_all)
 		if (!h->dom[i].changed)
 			continue;
 		h->dom[i].changed = false;
+		crash_point(false);
 		if (h->tell_all) {
 			*ret_all = true;
 			continue;
@@ -110,8 +112,12 @@ static int evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_t 
 		struct fake_port *fp = &h->port[p];
 
 		if (fp->bound && fp->domid == domid && fp->remote == remote &&
-		    fp->unique == d->unique)
-			return -EINVAL; /* bound already */
+		    fp->unique == d->unique) {
+			if (!fp->left)
+				return -EINVAL; /* bound already */
+			free_port = p;
+			break;
+		}
 		if (!fp->bound)
 			free_port = p;
 	}
@@ -123,6 +129,7 @@ static int evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_t 
 						 .remote = remote,
 						 .unique = d->unique };
 	*ret_port = free_port;
+	crash_point(false);
 	return 0;
 }
 
@@ -137,7 +144,9 @@ static int evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote, uint32_
 	    fp->unique != d->unique)
 		return evtchn_bind(hv, domid, remote, ret_port);
 	fp->pending = true;
+	fp->masked = fp->left = false;
 	*ret_port = was;
+	crash_point(false);
 	return 0;
 }
 
@@ -147,6 +156,7 @@ static void evtchn_unbind(struct hv *hv, uint32_t port)
 
 	assert(port < FAKE_PORTS && h->port[port].bound);
 	h->port[port].bound = false;
+	crash_point(false);
 }
 
 static int evtchn_notify(struct hv *hv, uint32_t port)
@@ -156,8 +166,10 @@ static int evtchn_notify(struct hv *hv, uint32_t port)
 
 	assert(port < FAKE_PORTS && h->port[port].bound);
 	d = domain_of(h, h->port[port].domid);
+	crash_point(false);
 	if (d && d->unique == h->port[port].unique)
 		d->notified = true;
+	crash_point(false);
 	return 0;
 }
 
@@ -186,6 +198,7 @@ static int event_next(struct hv *hv, uint32_t *ret_port)
 		fp->masked = true;
 		h->next_event = p + 1;
 		*ret_port = p;
+		crash_point(false);
 		return 1;
 	}
 	return 0;
@@ -314,12 +327,23 @@ bool fake_hv_is_pending(const struct fake_hv *h)
 	return false;
 }
 
+void fake_hv_abandon(struct fake_hv *h)
+{
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		h->page[i].refs = 0;
+	for (size_t i = 0; i < FAKE_DOMIDS; i++)
+		if (h->dom[i].exists)
+			h->dom[i].page->refs = 1;
+	for (size_t i = 0; i < FAKE_PORTS; i++)
+		h->port[i].left = true;
+}
+
 unsigned int fake_hv_leaks(const struct fake_hv *h)
 {
 	unsigned int n = 0;
 
 	for (size_t i = 0; i < FAKE_PORTS; i++)
-		n += h->port[i].bound;
+		n += h->port[i].bound && !h->port[i].left;
 	for (size_t i = 0; i < FAKE_PAGES; i++)
 		n += h->page[i].refs;
 	for (size_t i = 0; i < FAKE_DOMIDS; i++)

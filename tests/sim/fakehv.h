@@ -33,6 +33,7 @@ struct fake_port {
 	bool bound;
 	bool pending;
 	bool masked;
+	bool left; /* by a daemon that died: nobody has asked for it since */
 	uint16_t domid;
 	uint32_t remote;
 	uint64_t unique;
@@ -65,6 +66,8 @@ bool fake_hv_take_notice(struct fake_hv *h, uint16_t domid);
 
 /* Whether an event waits for the daemon. */
 bool fake_hv_is_pending(const struct fake_hv *h);
+/* The daemon died: its mappings are gone, its ports stay bound, events are told of once. */
+void fake_hv_abandon(struct fake_hv *h);
 /* Nothing of the daemon's is left: ports and mappings; the number of what is. */
 unsigned int fake_hv_leaks(const struct fake_hv *h);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "crash.h"
 #include "oracle.h"
 #include "scenario.h"
 
@@ -41,27 +42,31 @@ static void low_quotas(struct gen *g)
 	hard[QUOTA_OUTSTANDING] = 2 + below(g, 20);
 	if (!below(g, 3))
 		hard[QUOTA_MEMORY] = 1500 + below(g, 6000);
+	core_policy_changed(g->w->core);
 }
 
-struct world *gen_world(struct gen *g, uint64_t seed, bool verbose)
+struct world *gen_world(struct gen *g, uint64_t seed, uint64_t kills, bool verbose)
 {
 	struct world_options opt = { .priv_domid = PERM_NO_DOMID, .verbose = verbose };
 	struct peer *p;
 
 	memset(g, 0, sizeof(*g));
 	prng_init(&g->prng, seed);
+	opt.journal = kills;
 	opt.dom0_ring = !below(g, 4);
 	opt.tell_all = !below(g, 4);
 	if (!below(g, 4))
 		opt.priv_domid = GEN_GUESTS;
 	g->scribble = !below(g, 3);
-	g->faults = !below(g, 3);
+	g->faults = !below(g, 3) && !kills;
 	g->deaths = below(g, 4);
 	g->deaf = !below(g, 2);
 	g->quotas = below(g, 2);
 	g->w = world_new(&opt);
 	if (g->quotas)
 		low_quotas(g);
+	if (kills)
+		crash_plan(g->w, kills, seed);
 	p = world_socket(g->w);
 	shared_places(g, p);
 	world_socket(g->w);

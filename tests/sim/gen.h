@@ -16,11 +16,13 @@ struct gen {
 	bool faults;   /* allocations that fail */
 	bool deaths;
 	bool deaf;
-	bool quotas; /* set low */
+	bool quotas;	/* set low */
+	uint64_t kills; /* the daemon dies so many points apart, at most; 0: never */
 	uint32_t step;
 };
 
-struct world *gen_world(struct gen *g, uint64_t seed, bool verbose);
+/* kills: as in struct gen. */
+struct world *gen_world(struct gen *g, uint64_t seed, uint64_t kills, bool verbose);
 /* One step: somebody does something, then the world turns a little. */
 void gen_step(struct gen *g);
 /* All calms down: everybody reads, time passes, everything is compared. */

@@ -19,7 +19,7 @@ struct mperms {
 	size_t n;
 };
 
-/* Never changed once made, but for access lists that lose a dead domain. */
+/* Never changed once made. */
 struct mnode {
 	unsigned int refs;
 	size_t path_len;

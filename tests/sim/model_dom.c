@@ -38,10 +38,28 @@ static void perms_strip(struct mperms *p, uint16_t domid)
 	p->n = kept;
 }
 
+static bool names(const struct mperms *p, uint16_t domid)
+{
+	for (size_t i = 1; i < p->n; i++)
+		if (p->entry[i].domid == domid)
+			return true;
+	return false;
+}
+
+/* Nodes are shared with trees that stay as they are. */
 static void tree_strip(struct mtree *t, uint16_t domid)
 {
-	for (size_t i = 0; i < t->n; i++)
-		perms_strip(&t->node[i]->perms, domid);
+	for (size_t i = 0; i < t->n; i++) {
+		struct mnode *n = t->node[i];
+		struct mperms p = { 0 };
+
+		if (!names(&n->perms, domid))
+			continue;
+		mperms_set(&p, n->perms.entry, n->perms.n);
+		perms_strip(&p, domid);
+		mtree_put(t, n->path, n->path_len, n->value, n->value_len, &p);
+		free(p.entry);
+	}
 }
 
 void model_strip(struct model *m, uint16_t domid)

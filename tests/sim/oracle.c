@@ -17,8 +17,6 @@
 #include "op/op.h"
 #include "oracle_msg.h"
 
-static bool hook(void *data, struct conn *c, const struct wire_msg *msg);
-
 struct oracle *oracle_new(struct world *w)
 {
 	struct oracle *o = calloc(1, sizeof(*o));
@@ -27,8 +25,7 @@ struct oracle *oracle_new(struct world *w)
 	assert(o);
 	o->w = w;
 	model_init(&o->m, w);
-	w->core->conns.handle = hook;
-	w->core->conns.data = o;
+	w->core->conns.handle = oracle_hook;
 	list_for_each(c, &w->core->conns.all, all)
 		model_conn_new(&o->m, c);
 	return o;
@@ -38,6 +35,7 @@ void oracle_free(struct oracle *o)
 {
 	if (!o)
 		return;
+	oracle_unsave(o);
 	model_fini(&o->m);
 	free(o->peek);
 	free(o);
@@ -85,7 +83,7 @@ static bool is_deaf(const struct mconn *c)
 	return c->restarting || c->conn->closing || c->conn->failed;
 }
 
-static void after(struct oracle *o)
+void oracle_judge_all(struct oracle *o)
 {
 	bool fault = alloc_has_failed() && !o->failed;
 
@@ -223,7 +221,7 @@ static void judge(struct oracle *o, struct mconn *c, const struct wire_msg *msg)
 		if (msg->hdr.type == XS_WATCH && !err)
 			oracle_first_event(o, c, msg);
 	}
-	after(o);
+	oracle_judge_all(o);
 }
 
 static void note_wait(struct oracle *o, struct mconn *c)
@@ -271,11 +269,14 @@ static void compare_request(struct oracle *o, const struct mconn *c, const struc
 		return;
 	}
 	stream_drop(&p->asks, len);
+	p->taken += len;
 }
 
-static bool hook(void *data, struct conn *c, const struct wire_msg *msg)
+bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg)
 {
-	struct oracle *o = data;
+	struct core *core = data;
+	struct world *w = core->opt.control_data;
+	struct oracle *o = w->oracle;
 	struct mconn *x;
 	bool done;
 
@@ -296,7 +297,7 @@ static bool hook(void *data, struct conn *c, const struct wire_msg *msg)
 		judge(o, x, msg);
 	} else {
 		note_wait(o, x);
-		after(o);
+		oracle_judge_all(o);
 	}
 	alloc_resume();
 	return done;
@@ -339,7 +340,7 @@ void oracle_after_events(struct oracle *o)
 		last = m->dom[next].serial;
 		model_dom_look(m, next);
 	}
-	after(o);
+	oracle_judge_all(o);
 }
 
 void oracle_before_round(struct oracle *o)

@@ -32,6 +32,12 @@ void oracle_spoilt(struct oracle *o, struct conn *c);
 uint32_t oracle_txn(const struct oracle *o, const struct conn *c, uint32_t any);
 /* A number made of all requests taken and messages queued so far. */
 uint64_t oracle_digest(const struct oracle *o);
+/* Keeps what is now, which is committed. */
+void oracle_save(struct oracle *o);
+/* The daemon died: back to what was kept. */
+void oracle_rollback(struct oracle *o);
+/* The world has another core, which took over from one that died. */
+void oracle_recovered(struct oracle *o);
 /* Compares the whole tree, all access lists and all budgets. */
 void oracle_compare(struct oracle *o);
 

@@ -172,7 +172,8 @@ void oracle_match(struct oracle *o, struct mconn *c, bool fault)
 {
 	size_t size = conn_queued(c->conn).octets, at = c->q_before;
 	struct xsd_sockmsg hdr;
-	uint64_t drops = c->conn->watcher.budget->counters->refused[REFUSAL_EVENT_DROPPED] - c->drops;
+	uint64_t drops =
+		c->conn->watcher.budget->counters->refused[REFUSAL_EVENT_DROPPED] - c->drops;
 	bool lenient = fault || drops;
 
 	if (size > at)

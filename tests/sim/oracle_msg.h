@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The oracle's messages and comparisons: between oracle.c, oracle_msg.c and oracle_tree.c. */
+/*
+ * The oracle's messages and comparisons: between oracle.c, oracle_msg.c, oracle_save.c and
+ * oracle_tree.c.
+ */
 #ifndef DROVER_SIM_ORACLE_MSG_H
 #define DROVER_SIM_ORACLE_MSG_H
 
@@ -8,6 +11,8 @@
 struct oracle {
 	struct world *w; /* borrowed */
 	struct model m;
+	struct model saved; /* what was committed last */
+	bool has_saved;
 	uint64_t requests;
 	uint64_t digest; /* of everything taken and queued */
 	uint64_t refused;
@@ -34,5 +39,11 @@ void oracle_first_event(struct oracle *o, struct mconn *c, const struct wire_msg
 /* Messages have vanished from the queue: only events that are old enough may. */
 void oracle_stale(struct oracle *o, struct mconn *c);
 void oracle_msgs_clear(struct mconn *c);
+/* In place of op_handle. */
+bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg);
+/* All that was queued since before against all that is expected. */
+void oracle_judge_all(struct oracle *o);
+/* Forgets what was saved. */
+void oracle_unsave(struct oracle *o);
 
 #endif

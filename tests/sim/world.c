@@ -15,6 +15,7 @@
 #include "alloc.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "crash.h"
 #include "oracle.h"
 
 #define PIPE_ROOM 65536u
@@ -76,9 +77,11 @@ static ssize_t pipe_recv(void *transport, struct conn_cell *cell, void *buf, siz
 		return p->hung_up ? -EPIPE : 0;
 	if (n > room)
 		n = room;
+	crash_point(false);
 	memcpy(buf, stream_head(&p->pipe), n);
 	stream_drop(&p->pipe, n);
 	conn_cell_note(cell, n);
+	crash_point(false);
 	return (ssize_t)n;
 }
 
@@ -93,10 +96,12 @@ static ssize_t pipe_send(void *transport, struct conn_cell *cell, const void *bu
 		return 0;
 	if (len > p->pipe_room - held)
 		len = p->pipe_room - held;
+	crash_point(false);
 	alloc_pause();
 	stream_add(&p->back, buf, len);
 	alloc_resume();
 	conn_cell_note(cell, len);
+	crash_point(false);
 	return (ssize_t)len;
 }
 
@@ -121,6 +126,11 @@ static const struct transport_ops pipe_ops = {
 	.want = pipe_want,
 	.free = pipe_free,
 };
+
+const struct transport_ops *world_pipe_ops(void)
+{
+	return &pipe_ops;
+}
 
 static struct peer *peer_new(struct world *w)
 {
@@ -152,8 +162,17 @@ void peer_forget(struct peer *p)
 struct peer *world_socket(struct world *w)
 {
 	struct peer *p = peer_new(w);
+	int r;
 
-	if (core_add_socket(w->core, &pipe_ops, p, 0, &p->conn)) {
+	p->peer_id = ++w->next_peer_id;
+	alloc_track(w->crash);
+	alloc_resume();
+	r = core_add_socket(w->core, &pipe_ops, p, p->peer_id, &p->conn);
+	if (!r)
+		conn_commit(&w->core->conns);
+	alloc_pause();
+	alloc_track(false);
+	if (r) {
 		p->conn = NULL;
 		peer_forget(p);
 		return NULL;
@@ -365,16 +384,10 @@ static void rings_restart(struct world *w)
 	}
 }
 
-bool world_turn(struct world *w)
+static void daemon_turn(struct world *w)
 {
-	bool moved = false;
 	int r;
 
-	for (size_t i = 0; i < WORLD_PEERS; i++)
-		if (w->peer[i].used)
-			moved |= w->peer[i].is_ring ? ring_io(&w->peer[i]) : socket_io(&w->peer[i]);
-	moved |= fake_hv_is_pending(&w->hv);
-	rings_note(w);
 	oracle_before_events(w->oracle);
 	if (!w->hv.changed) /* deaths are told of in full */
 		alloc_resume();
@@ -385,8 +398,20 @@ bool world_turn(struct world *w)
 	oracle_after_events(w->oracle);
 	oracle_before_round(w->oracle);
 	alloc_resume();
-	moved |= core_round(w->core, w->now_ms);
+	w->moved |= core_round(w->core, w->now_ms);
 	alloc_pause();
+}
+
+bool world_turn(struct world *w)
+{
+	w->moved = false;
+	for (size_t i = 0; i < WORLD_PEERS; i++)
+		if (w->peer[i].used)
+			w->moved |=
+				w->peer[i].is_ring ? ring_io(&w->peer[i]) : socket_io(&w->peer[i]);
+	w->moved |= fake_hv_is_pending(&w->hv);
+	rings_note(w);
+	crash_run(w, daemon_turn);
 	rings_restart(w);
 	oracle_after_round(w->oracle);
 	for (size_t i = 0; i < WORLD_PEERS; i++) {
@@ -397,7 +422,7 @@ bool world_turn(struct world *w)
 			stream_drop(&p->back, stream_left(&p->back));
 		}
 	}
-	return moved;
+	return w->moved;
 }
 
 void world_run(struct world *w)
@@ -443,14 +468,15 @@ static void report(void *data, const char *line)
 struct world *world_new(const struct world_options *opt)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct core_options o = {
+
+	assert(w);
+	w->opt = (struct core_options){
 		.key = { 1, 2 },
 		.event_timeout_ms = 20000,
 		.priv_domid = opt->priv_domid,
 		.dom0_ring = opt->dom0_ring,
+		.control_data = w,
 	};
-
-	assert(w);
 	w->verbose = opt->verbose;
 	w->now_ms = 1000;
 	log_set_sink(no_log, w);
@@ -460,8 +486,10 @@ struct world *world_new(const struct world_options *opt)
 	quota_policy_init(&w->policy);
 	w->policy.report = report;
 	w->policy.report_data = w;
-	o.policy = &w->policy;
-	if (core_new(&o, &w->hv.hv, &w->core))
+	w->opt.policy = &w->policy;
+	if (opt->journal)
+		crash_init(w);
+	else if (core_new(&w->opt, &w->hv.hv, &w->core))
 		abort();
 	if (!opt->no_oracle)
 		w->oracle = oracle_new(w);
@@ -473,7 +501,10 @@ unsigned int world_free(struct world *w)
 	unsigned int n;
 
 	oracle_free(w->oracle);
+	if (w->crash)
+		journal_stop(w->crash->journal);
 	core_free(w->core);
+	crash_fini(w);
 	n = fake_hv_leaks(&w->hv);
 	if (n)
 		world_fail(w, "%u ports or pages are still held", n);

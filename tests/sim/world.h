@@ -14,6 +14,7 @@
 
 struct world;
 struct oracle;
+struct crash;
 
 /* Octets in order. */
 struct stream {
@@ -46,17 +47,20 @@ struct peer {
 	bool hung_up;	/* a socket whose client has closed */
 	bool want_read; /* what the daemon waits for on a socket */
 	bool want_write;
-	size_t burst;	    /* octets sent in one turn at most, 0: all */
-	bool lossy;	    /* requests of it may have been dropped */
-	size_t pipe_room;   /* octets that a socket holds unread towards the client */
-	struct stream asks; /* whole requests, until the daemon takes them */
-	bool raw;	    /* other octets than requests were sent, too */
-	struct stream out;  /* to be sent by the client */
-	struct stream pipe; /* a socket: sent, not yet taken by the daemon */
-	struct stream back; /* a socket: sent by the daemon, not yet read by the client */
-	struct stream in;   /* read by the client */
-	size_t asked;	    /* requests sent whole */
-	size_t answered;    /* replies read */
+	uint64_t peer_id;      /* of a socket: as the daemon's journal knows it */
+	struct conn *was_conn; /* borrowed: conn, as a daemon has left it that died */
+	size_t burst;	       /* octets sent in one turn at most, 0: all */
+	bool lossy;	       /* requests of it may have been dropped */
+	size_t pipe_room;      /* octets that a socket holds unread towards the client */
+	struct stream asks;    /* whole requests, until the daemon takes them */
+	size_t taken;	       /* octets of them that it took and has not committed */
+	bool raw;	       /* other octets than requests were sent, too */
+	struct stream out;     /* to be sent by the client */
+	struct stream pipe;    /* a socket: sent, not yet taken by the daemon */
+	struct stream back;    /* a socket: sent by the daemon, not yet read by the client */
+	struct stream in;      /* read by the client */
+	size_t asked;	       /* requests sent whole */
+	size_t answered;       /* replies read */
 	uint32_t next_req_id;
 	uint64_t conn_id; /* of the ring's connection when it was last looked at */
 	bool busy;	  /* something of a request was on its way then */
@@ -68,6 +72,7 @@ struct world_options {
 	uint32_t priv_domid; /* PERM_NO_DOMID: none */
 	bool verbose;
 	bool no_oracle;
+	bool journal; /* the daemon can die: see crash.h */
 };
 
 struct world {
@@ -75,7 +80,11 @@ struct world {
 	struct core *core;
 	struct quota_policy policy;
 	struct peer peer[WORLD_PEERS];
-	struct oracle *oracle; /* owned; NULL: none */
+	struct oracle *oracle;	 /* owned; NULL: none */
+	struct crash *crash;	 /* owned; NULL: the daemon lives on and on */
+	struct core_options opt; /* of the core */
+	uint64_t next_peer_id;
+	bool moved; /* something happened in the daemon's turn */
 	uint64_t now_ms;
 	bool verbose;
 	unsigned int failures;
@@ -114,6 +123,8 @@ bool peer_take(struct peer *p, struct xsd_sockmsg *hdr, char *payload);
 void world_run(struct world *w);
 /* Just one round of it; true: something happened. */
 bool world_turn(struct world *w);
+/* How the daemon reaches a socket, its transport being the peer. */
+const struct transport_ops *world_pipe_ops(void);
 /* Time passes, in steps no longer than the daemon's deadlines. */
 void world_advance(struct world *w, uint64_t ms);
 

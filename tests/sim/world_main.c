@@ -21,7 +21,8 @@ struct options {
 	uint32_t steps;
 	bool verbose;
 	bool soak;
-	bool twice; /* each seed: the same run both times */
+	bool twice;	/* each seed: the same run both times */
+	uint64_t kills; /* see gen.h */
 };
 
 static volatile sig_atomic_t told;
@@ -34,7 +35,7 @@ static void stop(int sig)
 static int usage(void)
 {
 	fprintf(stderr, "usage: world --seed N | --seeds A..B | --soak  [--steps M] [--twice]\n"
-			"             [--verbose]\n");
+			"             [--kills GAP] [--verbose]\n");
 	return 2;
 }
 
@@ -42,7 +43,7 @@ static int usage(void)
 static uint32_t run_seed(const struct options *opt, uint64_t seed, uint64_t *digest)
 {
 	struct gen g;
-	struct world *w = gen_world(&g, seed, opt->verbose);
+	struct world *w = gen_world(&g, seed, opt->kills, opt->verbose);
 	uint32_t at = 0;
 
 	for (uint32_t i = 1; i <= opt->steps && !at; i++) {
@@ -70,8 +71,8 @@ static bool try_seed(const struct options *opt, uint64_t seed, const char *argv0
 	if (!step)
 		return true;
 	printf("# seed %" PRIu64 " failed at step %" PRIu32 "; replay:\n", seed, step);
-	printf("#   %s --seed %" PRIu64 " --steps %" PRIu32 " --verbose\n", argv0, seed,
-	       opt->steps);
+	printf("#   %s --seed %" PRIu64 " --steps %" PRIu32 " --kills %" PRIu64 " --verbose\n",
+	       argv0, seed, opt->steps, opt->kills);
 	fflush(stdout);
 	return false;
 }
@@ -129,6 +130,9 @@ static int parse(int argc, char **argv, struct options *opt)
 			opt->soak = true;
 		} else if (!strcmp(argv[i], "--steps")) {
 			opt->steps = (uint32_t)strtoul(value, NULL, 10);
+			i++;
+		} else if (!strcmp(argv[i], "--kills")) {
+			opt->kills = strtoull(value, NULL, 10);
 			i++;
 		} else if (!strcmp(argv[i], "--seed")) {
 			opt->from = opt->to = strtoull(value, NULL, 10);
