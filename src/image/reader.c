@@ -12,7 +12,7 @@
 #include "image/record.h"
 #include "image/seen.h"
 
-#define READER_ROOM (256u * 1024)
+#define READER_ROOM (64u * 1024)
 
 struct drover_reader {
 	struct drover_reader_options options;

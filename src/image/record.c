@@ -154,7 +154,7 @@ XFER void xfer_watch_depth(struct xfer *x, const struct drover_image_format *f,
 	uint16_t depth = (uint16_t)w->depth; /* DROVER_DEPTH_ANY becomes 65535 */
 	size_t start = 12;
 
-	xfer_lacks(x, "depth", f->layout == DROVER_LAYOUT_SEED || f->version < 2);
+	xfer_unknown(x, f->layout == DROVER_LAYOUT_SEED || f->version < 2);
 	if (x->mode == XFER_MEASURE && w->depth >= UINT16_MAX && w->depth != DROVER_DEPTH_ANY)
 		xfer_break(x, "depth", "more than 65534");
 	xfer_u32(x, "conn-id", &w->conn_id);
@@ -217,7 +217,7 @@ XFER void xfer_quota(struct xfer *x, const struct drover_image_format *f, struct
 {
 	uint32_t n;
 
-	xfer_lacks(x, "quota", f->layout == DROVER_LAYOUT_SEED);
+	xfer_unknown(x, f->layout == DROVER_LAYOUT_SEED);
 	xfer_u16(x, "n-dom-quota", &q->n_dom);
 	xfer_u16(x, "n-glob-quota", &q->n_glob);
 	n = (uint32_t)q->n_dom + q->n_glob;
@@ -231,7 +231,7 @@ XFER void xfer_quota(struct xfer *x, const struct drover_image_format *f, struct
 
 XFER void xfer_domain(struct xfer *x, const struct drover_image_format *f, struct drover_domain *d)
 {
-	xfer_lacks(x, "domain", f->layout == DROVER_LAYOUT_SEED);
+	xfer_unknown(x, f->layout == DROVER_LAYOUT_SEED);
 	xfer_lacks(x, "features", f->version < 2 && d->features);
 	xfer_u16(x, "domain-id", &d->domid);
 	xfer_count16(x, "n-quota", &d->values);
@@ -344,6 +344,18 @@ size_t drover_record_size(const struct drover_image_format *format, const struct
 	return align(DROVER_RECORD_HEADER_LEN + x.at);
 }
 
+/*
+ * The length that a header states. C xenstored finds the next record by it without rounding up,
+ * so in its layout the padding counts; of a type that is not known the body is the caller's.
+ */
+static size_t body_len(const struct drover_image_format *format, const struct drover_record *rec,
+		       size_t len, size_t size)
+{
+	if (format->layout == DROVER_LAYOUT_UPSTREAM && drover_record_type_known(rec->type))
+		return size - DROVER_RECORD_HEADER_LEN;
+	return len;
+}
+
 int drover_record_encode(const struct drover_image_format *format, const struct drover_record *rec,
 			 void *buf, size_t room, size_t *ret_len, struct drover_image_error *err)
 {
@@ -362,7 +374,7 @@ int drover_record_encode(const struct drover_image_format *format, const struct 
 	if (size > room)
 		return ENOBUFS;
 	put32(out, rec->type, swap);
-	put32(out + 4, (uint32_t)measured.at, swap);
+	put32(out + 4, (uint32_t)body_len(format, rec, measured.at, size), swap);
 	w = (struct xfer){ .mode = XFER_WRITE,
 			   .swap = swap,
 			   .out = out + DROVER_RECORD_HEADER_LEN };

@@ -25,7 +25,7 @@ static const struct {
 	struct drover_record rec;
 } inexpressible[] = {
 	{ &upstream_1,
-	  "depth: this layout or version cannot express it",
+	  "type: not one of this layout and version",
 	  { .type = DROVER_RECORD_WATCH_DEPTH, .watch = { .conn_id = 1 } } },
 	{ &upstream,
 	  "depth: more than 65534",
@@ -51,9 +51,7 @@ static const struct {
 	  "stale permission: this layout or version cannot express it",
 	  { .type = DROVER_RECORD_NODE,
 	    .node = { .perms = LIST(sample_perms), .path = STR("/") } } },
-	{ &seed,
-	  "quota: this layout or version cannot express it",
-	  { .type = DROVER_RECORD_QUOTA } },
+	{ &seed, "type: not one of this layout and version", { .type = DROVER_RECORD_QUOTA } },
 	{ &seed,
 	  "evtchn-fd: this layout or version cannot express it",
 	  { .type = DROVER_RECORD_GLOBAL, .global = { -1, -1, 3 } } },
@@ -277,6 +275,35 @@ static const struct {
 	  "words: the record ends within it" },
 };
 
+/* Types that came later are no more read in an old layout than written. */
+static void a_type_that_came_later_is_refused_by_an_old_layout(void **state)
+{
+	static const struct {
+		const struct drover_image_format *format;
+		const char *octets;
+		int r;
+	} table[] = {
+		{ &seed, "\6\0\0\0\4\0\0\0\0\0\0\0\0\0\0", EINVAL },
+		{ &seed, "\7\0\0\0\10\0\0\0\0\0\0\0\0\0\0", EINVAL },
+		{ &upstream_1, "\6\0\0\0\4\0\0\0\0\0\0\0\0\0\0", 0 },
+		{ &upstream_1, "\10\0\0\0\4\0\0\0\0\0\0\0\0\0\0", EINVAL },
+		{ &upstream, "\7\0\0\0\10\0\0\0\0\0\0\0\0\0\0", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct drover_image_error err;
+		struct drover_record rec;
+		size_t len;
+
+		assert_int_equal(drover_record_decode(table[i].format, table[i].octets, 16, &rec,
+						      &len, &err),
+				 table[i].r);
+		if (table[i].r)
+			assert_string_equal(err.text, "type: not one of this layout and version");
+	}
+}
+
 static void broken_records_are_refused_by_rule(void **state)
 {
 	(void)state;
@@ -337,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_format_cannot_express_is_refused_by_name),
+		cmocka_unit_test(a_type_that_came_later_is_refused_by_an_old_layout),
 		cmocka_unit_test(broken_records_are_refused_by_rule),
 		cmocka_unit_test(a_header_is_checked),
 	};

@@ -10,7 +10,7 @@
 #include "base/own.h"
 #include "image/record.h"
 
-#define WRITER_ROOM (256u * 1024)
+#define WRITER_ROOM (64u * 1024)
 
 struct drover_writer {
 	struct drover_writer_options options;

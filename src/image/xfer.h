@@ -262,4 +262,11 @@ XFER void xfer_lacks(struct xfer *x, const char *field, bool stated)
 		xfer_break(x, field, "this layout or version cannot express it");
 }
 
+/* Of a type that this layout or version does not have: it is neither written nor read. */
+XFER void xfer_unknown(struct xfer *x, bool unknown)
+{
+	if (unknown)
+		xfer_break(x, "type", "not one of this layout and version");
+}
+
 #endif
