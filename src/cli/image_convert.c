@@ -69,7 +69,7 @@ static bool fit_global(struct convert *c, struct drover_global *g)
 
 static bool fit_connection(struct convert *c, struct drover_connection *k)
 {
-	if (k->flags & DROVER_CONN_UNIQUE_ID && (is_seed(c) || c->format.version < 2)) {
+	if (k->flags & DROVER_CONN_UNIQUE_ID && (is_seed(c) || c->target == TARGET_UPSTREAM_4_17)) {
 		LOST(c, "connection %" PRIu32 ": unique id %" PRIu64 " of its domain left out",
 		     k->conn_id, k->unique_id);
 		k->flags &= (uint16_t)~DROVER_CONN_UNIQUE_ID;
@@ -165,14 +165,16 @@ static bool fit_quotas(struct convert *c, struct drover_record *rec)
 	return true;
 }
 
-/* Bodies that are not known cannot be turned; Drover's own are of no use to others. */
+/*
+ * Drover's own are of no use to others. Bodies that are not known cannot be turned, nor would C
+ * xenstored know where they end.
+ */
 static bool fit_other(struct convert *c, const struct drover_record *rec)
 {
-	bool known = drover_record_type_known(rec->type);
+	bool same = c->format.big_endian == c->src.format.big_endian &&
+		    c->format.layout == c->src.format.layout;
 
-	if (known ? !is_upstream(c)
-		  : c->format.big_endian == c->src.format.big_endian &&
-			    c->format.layout == c->src.format.layout)
+	if (!is_upstream(c) && (same || drover_record_type_known(rec->type)))
 		return true;
 	image_lost_type(&c->lost, rec->type);
 	return false;

@@ -99,18 +99,33 @@ const char *image_format_text(const struct drover_image_format *format, char buf
 	return buf;
 }
 
-/* Whether the head's first record is one that only a daemon's image opens with. */
-static bool head_is_of_store(const struct image_in *in)
+static uint32_t head_number(const struct image_in *in, size_t at, size_t size)
 {
-	const uint8_t *type = in->head + DROVER_IMAGE_HEADER_LEN;
 	bool big = in->head[DROVER_IMAGE_HEADER_LEN - 1] & 1u;
 	uint32_t v = 0;
 
-	if (in->head_len < DROVER_IMAGE_HEADER_LEN + 4)
+	for (size_t i = 0; i < size; i++)
+		v |= (uint32_t)in->head[at + i] << 8 * (big ? size - 1 - i : i);
+	return v;
+}
+
+/* Whether the head's first record is one that only a domain's image opens with, its ring. */
+static bool head_is_of_domain(const struct image_in *in)
+{
+	const size_t record = DROVER_IMAGE_HEADER_LEN, body = record + DROVER_RECORD_HEADER_LEN;
+
+	if (in->head_len < body + 6)
+		return false;
+	switch (head_number(in, record, 4)) {
+	case DROVER_RECORD_CONNECTION:
+		return head_number(in, body + 4, 2) == DROVER_CONN_RING;
+	case DROVER_RECORD_NODE:
+	case DROVER_RECORD_CONN_STATE:
+	case DROVER_RECORD_DOMAIN_STATE:
 		return true;
-	for (unsigned int i = 0; i < 4; i++)
-		v |= (uint32_t)type[i] << 8 * (big ? 3 - i : i);
-	return v == DROVER_RECORD_GLOBAL || v == DROVER_RECORD_STATE;
+	default:
+		return false;
+	}
 }
 
 static void src_fail(struct image_src *src, int err)
@@ -133,7 +148,7 @@ bool image_src_start(struct image_src *src, const struct image_in *in, const str
 	int r;
 
 	*src = (struct image_src){ .in = *in };
-	src->domain = how->scope == IMAGE_SCOPE_AUTO ? !head_is_of_store(in)
+	src->domain = how->scope == IMAGE_SCOPE_AUTO ? head_is_of_domain(in)
 						     : how->scope == IMAGE_SCOPE_DOMAIN;
 	options.flags =
 		(src->domain ? DROVER_READER_DOMAIN : 0) | (how->loose ? DROVER_READER_LOOSE : 0);

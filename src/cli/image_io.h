@@ -43,7 +43,7 @@ struct image_src {
 };
 
 enum image_scope {
-	IMAGE_SCOPE_AUTO,  /* a daemon's image opens with GLOBAL_DATA or DROVER_STATE */
+	IMAGE_SCOPE_AUTO,  /* a domain's image opens with its ring or its nodes */
 	IMAGE_SCOPE_STORE, /* every node has its parent */
 	IMAGE_SCOPE_DOMAIN,
 };

@@ -90,6 +90,16 @@ def every_layout_version_and_order_is_good(w):
 
 
 @case
+def lengths_may_count_their_padding_or_not(w):
+    w.put("a", store().octets())
+    w.put("b", store(bare=True).octets())
+    assert w.get("a") != w.get("b")
+    equal(w.run("diff", "a", "b").out, "")
+    w.run("convert", "b", "c")
+    equal(w.get("c"), w.get("a"))
+
+
+@case
 def a_domains_image_is_known_by_its_first_record(w):
     w.put("d", domain().octets())
     assert "image of a domain" in w.run("verify", "d").out
@@ -150,6 +160,8 @@ def golden_images_are_good(w):
             layout = "seed" if "seed" in path[len(GOLDEN):] else "upstream"
             w.run("verify", "--layout", layout, path)
             w.run("dump", "--json", "--layout", layout, path)
+            w.run("convert", "--read-layout", layout, path, "o")
+            equal(w.get("o"), w.get(path))
             w.run("convert", "--read-layout", layout, "--for", "drover", path, "o")
             equal(w.run("diff", "--layout", layout, "--layout", "upstream", path, "o").out, "")
             w.run("convert", "--read-layout", layout, "--for", "upstream-4.17", path, "o")
@@ -338,6 +350,7 @@ CASES = [
     dump_as_json_holds_every_octet,
     what_is_no_known_record_is_shown_and_passes,
     every_layout_version_and_order_is_good,
+    lengths_may_count_their_padding_or_not,
     a_domains_image_is_known_by_its_first_record,
     a_file_that_is_broken_is_named_with_the_place_and_the_rule,
     each_of_several_files_is_judged,

@@ -16,10 +16,11 @@ def pad(octets, to=8):
 
 
 class Image:
-    """The upstream layout unless seed. Records are added in order; octets() ends it."""
+    """The upstream layout unless seed. Records are added in order; octets() ends it. bare: their
+    lengths leave the padding out."""
 
-    def __init__(self, version=2, big=False, seed=False):
-        self.order, self.seed, self.version = ">" if big else "<", seed, version
+    def __init__(self, version=2, big=False, seed=False, bare=False):
+        self.order, self.seed, self.bare = ">" if big else "<", seed, bare
         self.head = b"xenstore" + struct.pack(">II", version, big)
         self.body = b""
 
@@ -27,7 +28,9 @@ class Image:
         return struct.pack(self.order + fmt, *values)
 
     def record(self, kind, body=b""):
-        self.body += self.pack("II", kind, len(body)) + pad(body)
+        """The upstream layout counts the padding, as C xenstored needs it."""
+        length = len(body) if self.seed or self.bare or kind > 8 else len(pad(body))
+        self.body += self.pack("II", kind, length) + pad(body)
         return self
 
     def octets(self):
