@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`drover image` on images: what it shows, checks, converts and compares. No daemon runs here. What
-goes in was put together by images.py, what comes out is compared octet by octet.
+"""`drover image` on images: what it shows, checks, converts and compares. What goes
+in was put together by images.py, or written by C xenstored, which also reads what comes out; else
+that is compared octet by octet.
 
 Usage: image_test.py [--only CASE]...
 """
@@ -12,11 +13,21 @@ import stat
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
 import lib  # noqa: E402
+import peers  # noqa: E402
 from images import HOME, Image, case, domain, nodes, store, stream  # noqa: E402
 from lib import equal  # noqa: E402
 
+# What takes a C xenstored's place: it converts the state there and back, and is it again.
+SUCCESSOR = """#!/bin/sh
+preload=$LD_PRELOAD
+unset LD_PRELOAD
+{drover} image convert --for drover --endian big {state} {work}/ours || exit 1
+{drover} image convert --for upstream-4.17 --endian little {work}/ours {state} || exit 1
+export LD_PRELOAD=$preload
+exec {daemon} "$@"
+"""
 GOLDEN = os.path.join(os.path.dirname(HERE), "golden")
 
 
@@ -293,6 +304,40 @@ def what_differs_is_told_from_both_sides(w):
     w.refuses("b: record ", "diff", "a", "b")
 
 
+@case
+def c_xenstored_goes_on_from_what_was_converted_and_back(w):
+    """Its own state, through the layout of Drover in the other byte order, at a live update."""
+    if not peers.have("c"):
+        raise lib.Skip("no C xenstored on this machine")
+    with peers.Daemon("c") as d, d.connect() as x, d.connect() as other:
+        d.sim.create(1)
+        x.introduce(1)
+        x.own_home(1)
+        for n in range(40):
+            x.write("/many/n%d" % n, b"v" * n)
+        x.setperms("/many/n7", "b0", "r1")
+        other.watch("/many", "token")
+        equal(other.next_event(), ("/many", "token"))
+        with d.guest(1) as guest:
+            guest.watch("data", "relative")
+            equal(guest.next_event(), ("data", "relative"))
+            w.put("successor", SUCCESSOR.format(
+                drover=lib.DROVER, work=w.path, state=d.run + "/state_dump",
+                daemon=peers.XEN_BIN + "/xenstored").encode())
+            successor = os.path.join(w.path, "successor")
+            os.chmod(successor, 0o700)
+            x.control("live-update", "-f", successor)
+            equal(x.control("live-update", "-s", "-F", "-t", "10"), "OK")
+            assert b"GLOBAL_DATA" in w.run("dump", "ours").octets
+            equal(sorted(x.ls("/many")), sorted("n%d" % n for n in range(40)))
+            equal(x.read("/many/n39"), b"v" * 39)
+            equal(x.perms("/many/n7"), ["b0", "r1"])
+            x.write("/many/n3", "new")
+            equal(other.next_event(), ("/many/n3", "token"))
+            x.write("/local/domain/1/data", "new")
+            equal(guest.next_event(), ("data", "relative"))
+
+
 # Files.
 
 @case
@@ -363,6 +408,7 @@ CASES = [
     the_seed_layout_tells_what_it_has_no_room_for,
     images_that_say_the_same_do_not_differ,
     what_differs_is_told_from_both_sides,
+    c_xenstored_goes_on_from_what_was_converted_and_back,
     output_is_whole_or_not_there,
     output_replaces_what_a_link_stands_for_and_keeps_its_mode,
     standard_input_and_output_serve_as_files,
