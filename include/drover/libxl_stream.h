@@ -2,7 +2,7 @@
 /*
  * A domain's state as libxl hands it on: `xl save` files and migration streams, and the xenstore
  * data in them (DOMAIN_XENSTORE_DATA, record 7, in the three forms in which it was proposed).
- * docs/image.md has the octets.
+ * docs/libxl.md has the octets.
  *
  *   drover_libxl_*      the container: taken apart octet for octet, guest memory passed through
  *   drover_xsdata_*     one DOMAIN_XENSTORE_DATA record in memory, to octets and back
