@@ -279,11 +279,13 @@ static void journal_break(struct journal *j)
 	log_file(j)->len = 0;
 }
 
+/* What a checkpoint writes, open transactions too, is at most three times what has come since. */
 static uint64_t log_limit(const struct journal *j)
 {
-	uint64_t half = j->base[j->pair].len / 2;
+	uint64_t preamble = j->header->log[j->write].preamble;
+	uint64_t half = (j->base[j->pair].len + preamble) / 2;
 
-	return half > JOURNAL_LOG_MIN ? half : JOURNAL_LOG_MIN;
+	return preamble + (half > JOURNAL_LOG_MIN ? half : JOURNAL_LOG_MIN);
 }
 
 bool journal_round(struct journal *j)
