@@ -137,44 +137,58 @@ static uint32_t moved(const struct conn *c, const struct transport_ops *ops, voi
 	return ops->recover ? (uint32_t)ops->recover(transport, cell, sent) : cell->msg.msg_len;
 }
 
-/* What was received last is in the scratch, beyond what is in the block. */
-static int restore_received(struct conn *c, const struct transport_ops *ops, void *transport)
-{
-	struct conn_table *t = c->table;
-	const struct conn_cell *cell = &t->root->recv;
-	uint32_t n = moved(c, ops, transport, cell, false), have = c->in_pos + c->in_len, from;
-
-	if (!n || (int32_t)(cell->pos + n - have) <= 0)
-		return 0;
-	from = have - cell->pos;
-	if (from > n || cell->at > CONN_INPUT_MAX || n > CONN_INPUT_MAX - cell->at)
-		return EINVAL;
-	t->held.c = c;
-	t->held.at = cell->at + from;
-	t->held.len = n - from;
-	return 0;
-}
-
-static int restore_input(struct conn *c, const struct conn_slot *s)
+/* The block; beyond: more is consumed than it has, which came with what was received last. */
+static int restore_kept(struct conn *c, const struct conn_slot *s, bool *ret_beyond)
 {
 	struct in_block *b;
 	uint32_t done;
 	void *p;
 
-	c->in_pos = conn_word_in(s->word);
+	*ret_beyond = false;
 	if (!s->in_block)
 		return 0;
 	if (claim(c->table->area, s->in_block, sizeof(*b), &p))
 		return EINVAL;
 	b = p;
 	done = c->in_pos - b->base;
-	if (b->len > area_room(c->table->area, s->in_block) - sizeof(*b) || done > b->len)
+	if (done == (uint32_t)-CONN_POS_JUMP)
+		return 0; /* freight whose commit never was */
+	if (b->len > area_room(c->table->area, s->in_block) - sizeof(*b))
 		return EINVAL;
-	if (done == b->len)
+	*ret_beyond = done > b->len;
+	if (done >= b->len)
 		return 0;
 	c->in = b;
 	c->in_len = b->len - done;
 	return c->in_len > CONN_INPUT_MAX ? EINVAL : 0;
+}
+
+/* What was received last is in the scratch; what of it is not in the block is held. */
+static int restore_input(struct conn *c, const struct transport_ops *ops, void *transport,
+			 const struct conn_slot *s)
+{
+	struct conn_table *t = c->table;
+	const struct conn_cell *cell = &t->root->recv;
+	uint32_t n = moved(c, ops, transport, cell, false), have, from;
+	bool beyond;
+	int r;
+
+	c->in_pos = conn_word_in(s->word);
+	r = restore_kept(c, s, &beyond);
+	if (r)
+		return r;
+	have = c->in_pos + c->in_len;
+	from = have - cell->pos;
+	if (!n)
+		return beyond ? EINVAL : 0;
+	if (from == n)
+		return 0;
+	if (from > n || cell->at > CONN_INPUT_MAX || n > CONN_INPUT_MAX - cell->at)
+		return EINVAL;
+	t->held.c = c;
+	t->held.at = cell->at + from;
+	t->held.len = n - from;
+	return 0;
 }
 
 static int restore_output(struct conn *c, const struct transport_ops *ops, void *transport,
@@ -196,6 +210,8 @@ static int restore_output(struct conn *c, const struct transport_ops *ops, void 
 	b = p;
 	room = area_room(t->area, s->out_block) - sizeof(*b);
 	len = c->out_pos - b->base;
+	if (len == (uint32_t)-CONN_POS_JUMP)
+		return 0; /* freight whose commit never was */
 	if (len >= CONN_POS_JUMP && len - CONN_POS_JUMP <= room)
 		return 0; /* dropped */
 	sent = (n ? cell->pos + n : b->sent) - b->base;
@@ -233,9 +249,7 @@ int conn_restore(struct conn *c, const struct transport_ops *ops, void *transpor
 		ops->free(transport);
 		return ENOENT;
 	}
-	r = restore_input(c, s);
-	if (!r)
-		r = restore_received(c, ops, transport);
+	r = restore_input(c, ops, transport, s);
 	if (!r)
 		r = restore_output(c, ops, transport, s);
 	if (r) {
@@ -343,5 +357,33 @@ int conn_adopt(struct conn *c, const struct transport_ops *ops, void *transport,
 	c->transport = transport;
 	io_store(c);
 	conn_wake(c);
+	return 0;
+}
+
+/*
+ * Both blocks lie a jump ahead of the word, so that whoever finds them before it moved knows that
+ * they are nothing yet.
+ */
+int conn_load(struct conn *c, const struct conn_freight *f)
+{
+	struct conn_slot *s = io_slot(c);
+	uint32_t was = s->in_block;
+	int r;
+
+	if (f->in_len) {
+		c->in_pos += CONN_POS_JUMP;
+		r = adopt_input(c, f);
+		if (r)
+			return r;
+		__atomic_store_n(&s->in_block, area_ref(c->table->area, c->in), __ATOMIC_RELEASE);
+		area_release(c->table->area, was);
+	}
+	if (f->out_len) {
+		c->out_pos += CONN_POS_JUMP;
+		r = out_adopt(c, f->out, f->out_len, f->out_partial);
+		if (r)
+			return r;
+	}
+	io_touch(c);
 	return 0;
 }
