@@ -126,9 +126,9 @@ static bool still_so(struct store *s, const struct txn_access *a, const struct n
 	return !(a->saw & TXN_SAW_CHILDREN) || same_children(s, then, now);
 }
 
-static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_conflict *ret)
+static int check(struct store *s, struct txn *t, struct txn_conflict *ret)
 {
-	const struct node *live = g->store->live.root;
+	const struct node *live = s->live.root;
 	struct store_finger then, now;
 	struct txn_access *a;
 
@@ -138,15 +138,21 @@ static int commit_check(const struct txn_ground *g, struct txn *t, struct txn_co
 	store_finger_init(&now, live);
 	list_for_each(a, &t->order, link) {
 		if (!t->doomed &&
-		    (!a->saw ||
-		     still_so(g->store, a, store_finger_find(&then, a->path, a->len, NULL),
-			      store_finger_find(&now, a->path, a->len, NULL))))
+		    (!a->saw || still_so(s, a, store_finger_find(&then, a->path, a->len, NULL),
+					 store_finger_find(&now, a->path, a->len, NULL))))
 			continue;
 		ret->path = a->path;
 		ret->len = a->len;
 		return EAGAIN;
 	}
 	return t->doomed ? EAGAIN : 0;
+}
+
+int txn_check(struct store *s, struct txn *t)
+{
+	struct txn_conflict lost;
+
+	return check(s, t, &lost);
 }
 
 static int apply_remove(struct commit *c, const struct txn_access *a)
@@ -419,7 +425,7 @@ int txn_commit(const struct txn_ground *g, struct txn *t, struct contender *who,
 	*ret_conflict = (struct txn_conflict){ 0 };
 	if (!t->wrote && !t->doomed)
 		return 0;
-	r = commit_check(g, t, ret_conflict);
+	r = check(g->store, t, ret_conflict);
 	if (r)
 		return r;
 	if (held_back(g, t, who))

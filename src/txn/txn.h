@@ -150,6 +150,9 @@ void txn_doom(struct store *s, struct txn_ages *ages, struct txn *t);
 /* Lets go of snapshots that keep too much alive. Call it between rounds. */
 void txn_limit_retained(struct store *s, struct txn_ages *ages);
 
+/* Whether all that it saw of its snapshot is so in the live tree: 0, or EAGAIN. */
+int txn_check(struct store *s, struct txn *t);
+
 /* What a commit needs besides the transaction. */
 struct txn_ground {
 	struct store *store;
