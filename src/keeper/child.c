@@ -17,8 +17,6 @@
 #include "base/log.h"
 #include "keeper/inside.h"
 
-#define WORKER_NAME "drover-worker"
-
 void child_forget(struct child *c)
 {
 	if (c->link >= 0)
@@ -68,12 +66,10 @@ static bool die_with(pid_t keeper)
 	return !prctl(PR_SET_PDEATHSIG, SIGKILL) && getppid() == keeper;
 }
 
+/* What pidof and ps go by. */
 static void set_name(char *argv0)
 {
-	size_t len = strlen(argv0);
-
-	prctl(PR_SET_NAME, WORKER_NAME);
-	strncpy(argv0, WORKER_NAME, len); /* pads with NULs */
+	strncpy(argv0, SEAT_WORKER_NAME, strlen(argv0)); /* pads with NULs */
 }
 
 struct pairs {
@@ -156,7 +152,7 @@ static _Noreturn void become(const char *file, char **argv, int keep)
 /* argv with two more words: the descriptor of the link. */
 static char **candidate_args(char **argv, char *number)
 {
-	static char word[] = "--candidate";
+	static char name[] = SEAT_WORKER_NAME, word[] = "--candidate";
 	size_t n = 0;
 	char **ret;
 
@@ -166,6 +162,7 @@ static char **candidate_args(char **argv, char *number)
 	if (!ret)
 		return NULL;
 	memcpy(ret, argv, n * sizeof(*ret));
+	ret[0] = name;
 	ret[n] = word;
 	ret[n + 1] = number;
 	return ret;

@@ -37,6 +37,7 @@ enum update_phase {
 	UPDATE_LOADING,	 /* the candidate reads what there is */
 	UPDATE_STOPPING, /* the worker finishes its round */
 	UPDATE_CATCH_UP, /* the candidate reads the rest */
+	UPDATE_IMAGE,	 /* the worker writes an image for a program that reads no journal */
 	UPDATE_SWITCH,	 /* it is the worker, and is to say that it serves */
 };
 
@@ -71,6 +72,7 @@ struct keeper {
 	uint64_t accept_at_ms;	  /* 0, or until when no client can be accepted */
 	uint64_t end_at_ms;	  /* ending: when patience ends */
 	bool ending;
+	bool out_of_fds; /* told already */
 	bool child_ended; /* one or more */
 	bool was_ready;
 	int result;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -18,12 +19,14 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "keeper/adopt.h"
 #include "keeper/fdstore.h"
 #include "keeper/files.h"
 #include "keeper/inside.h"
 #include "keeper/netns.h"
 
 #define ACCEPT_PER_ROUND 64u
+#define SPARE_FDS 36u /* what a process has open besides clients, at most */
 #define MESSAGES_PER_ROUND 64u
 #define ACCEPT_RETRY_MS 100u
 #define RESTART_FIRST_MS 10u
@@ -60,7 +63,8 @@ void keeper_send(struct child *c, enum proto_type type)
  */
 static bool is_stopped(const struct keeper *k)
 {
-	return k->update.phase == UPDATE_STOPPING || k->update.phase == UPDATE_CATCH_UP;
+	return k->update.phase == UPDATE_STOPPING || k->update.phase == UPDATE_CATCH_UP ||
+	       k->update.phase == UPDATE_IMAGE;
 }
 
 void keeper_feed(struct keeper *k, struct child *c)
@@ -102,23 +106,37 @@ static void start_worker(struct keeper *k)
 	keeper_feed(k, &k->worker);
 }
 
+/* A client, or -1 with errno. The worker must have a descriptor for it, too. */
+static int accept_one(struct keeper *k)
+{
+	struct rlimit rl;
+
+	if (!getrlimit(RLIMIT_NOFILE, &rl) &&
+	    k->clients.n - k->clients.closed + SPARE_FDS >= rl.rlim_cur) {
+		errno = EMFILE;
+		return -1;
+	}
+	return accept4(k->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
 static void accept_clients(struct keeper *k)
 {
 	uint64_t number = clients_last(&k->clients);
 	int fd;
 
 	for (unsigned int i = 0; i < ACCEPT_PER_ROUND; i++) {
-		fd = accept4(k->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept_one(k);
 		if (fd < 0) {
 			if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 				break;
 			/* they wait in the backlog instead of spinning the loop */
-			if (!k->accept_at_ms)
+			if (!k->out_of_fds)
 				log_error("connections wait: accept: %s", strerror(errno));
+			k->out_of_fds = true;
 			k->accept_at_ms = keeper_now_ms() + ACCEPT_RETRY_MS;
 			break;
 		}
-		k->accept_at_ms = 0;
+		k->out_of_fds = false;
 		if (clients_add(&k->clients, ++number, fd))
 			break;
 		fdstore_put_client(number, fd);
@@ -131,6 +149,7 @@ static void on_serving(struct keeper *k)
 {
 	k->worker.serving = true;
 	k->quick = 0;
+	adopt_done(k);
 	update_on_serving(k);
 	if (k->was_ready)
 		return;
@@ -161,6 +180,9 @@ static void on_worker_message(struct keeper *k, const struct proto_msg *m)
 		break;
 	case PROTO_STOPPED:
 		update_on_stopped(k);
+		break;
+	case PROTO_FAILED:
+		update_fail(k, "%s", m->text);
 		break;
 	default:
 		log_error("worker %d: message %u is not known", (int)k->worker.pid, m->type);
@@ -454,6 +476,7 @@ static void keeper_init(struct keeper *k, const struct keeper_options *o)
 			  .call = -1,
 			  .lock = -1,
 			  .netns = -1,
+			  .image = -1,
 			  .hv = { .evtchn_fd = -1 } },
 		.listen = o->listen_fd,
 		.pid_fd = o->pid_fd,
@@ -488,8 +511,10 @@ int keeper_run(const struct keeper_options *o)
 	if (!r)
 		r = files_read_boot_id(&k.seat);
 	if (!r && !o->no_journal)
-		r = files_open_journal(&k.seat, o->rundir, o->discard);
-	if (!r && o->xen) {
+		r = files_open_journal(&k.seat, o->rundir, o->discard || o->adopt);
+	if (!r && o->adopt)
+		r = adopt_take(&k);
+	else if (!r && o->xen) {
 		r = hv_xen_keep(&k.seat.hv);
 		if (r)
 			log_error("cannot reach the Xen hypervisor: %s", strerror(-r));

@@ -20,6 +20,7 @@ struct keeper_options {
 	int pid_fd;	    /* kept open; -1: none */
 	bool no_journal;    /* a worker's death is the daemon's end */
 	bool discard;	    /* begin with an empty journal */
+	bool adopt;	    /* begin with what another daemon left: see adopt.h */
 	bool xen;	    /* hold the event channel device */
 	/* Runs the worker in a process of its own; its exit status. */
 	int (*worker)(void *data, const struct worker_seat *seat);

@@ -92,7 +92,7 @@ static void take_fds(struct proto_msg *m, struct msghdr *hdr)
 
 static bool is_whole(const struct proto_msg *m, size_t n, int flags)
 {
-	return n >= HEAD && !(flags & (MSG_TRUNC | MSG_CTRUNC)) && m->n_ids <= PROTO_FDS_MAX &&
+	return n >= HEAD && !(flags & MSG_TRUNC) && m->n_ids <= PROTO_FDS_MAX &&
 	       m->text_len <= PROTO_TEXT_MAX &&
 	       n == HEAD + m->n_ids * sizeof(m->id[0]) + m->text_len;
 }

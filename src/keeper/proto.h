@@ -37,6 +37,8 @@ enum proto_type {
 	PROTO_STOP,	 /* finish the round, commit, touch nothing from then on */
 	PROTO_RESUME,	 /* after STOP: go on */
 	PROTO_CATCH_UP,	 /* the log has its last record now */
+	PROTO_IMAGE,	 /* as STOP, and write an image; two descriptors: of it, of a table of
+			  * sockets; id[]: enum proto_image_word */
 	PROTO_VERDICT,	 /* text: how the update ended, "OK" or why not; id[]: of what request */
 
 	/* worker to keeper, on the link */
@@ -69,6 +71,21 @@ enum proto_place {
 	PROTO_PLACE_WORDS,
 };
 
+/* id[] of PROTO_IMAGE. */
+enum proto_image_word {
+	PROTO_IMAGE_CONN,   /* who asked for the update: the connection's id */
+	PROTO_IMAGE_LISTEN, /* descriptors as the other program will have them */
+	PROTO_IMAGE_EVTCHN,
+	PROTO_IMAGE_WORDS,
+};
+
+/* A client's socket in the table that goes with PROTO_IMAGE, by rising number. */
+struct proto_image_client {
+	uint64_t number;
+	int32_t fd; /* in the other program */
+	int32_t zero;
+};
+
 struct proto_msg {
 	uint32_t type;
 	uint32_t value;
@@ -94,7 +111,8 @@ int proto_send(int fd, const struct proto_msg *m, bool wait);
 
 /*
  * The next message; its descriptors are the caller's. wait: until there is one. 0; -EAGAIN: none
- * now; -EPIPE: the other end is gone; -EBADMSG: not one of ours, its descriptors are closed.
+ * now; -EPIPE: the other end is gone; -EBADMSG: not one of ours, its descriptors are closed. Where
+ * this process may have no more descriptors the last of them are missing.
  */
 int proto_recv(int fd, struct proto_msg *m, bool wait);
 

@@ -12,8 +12,9 @@
 #include "hv/hv.h"
 #include "keeper/proto.h"
 
-#define SEAT_JOURNAL_FILES 5  /* area, base.0, log.0, base.1, log.1 */
-#define SEAT_BOOT_ID_LEN 36   /* characters, without a NUL */
+#define SEAT_JOURNAL_FILES 5 /* area, base.0, log.0, base.1, log.1 */
+#define SEAT_BOOT_ID_LEN 36  /* characters, without a NUL */
+#define SEAT_WORKER_NAME "drover-worker"
 #define SEAT_STATUS_LOST 3    /* exit status: what was to be recovered is damaged */
 #define SEAT_STATUS_REFUSED 4 /* exit status: cannot start, and another would not either */
 
@@ -27,6 +28,7 @@ struct worker_seat {
 	int lock;			 /* of the journal: held as long as it may be written */
 	int netns;			 /* a network namespace without anything in it; -1: none */
 	struct hv_kept hv;
+	int image;	 /* of another daemon, to begin with; -1: none */
 	bool candidate;	 /* load and follow; serve when told */
 	uint64_t deaths; /* workers that died under this keeper */
 	char boot_id[SEAT_BOOT_ID_LEN + 1];

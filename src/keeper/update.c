@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "keeper/adopt.h"
 #include "keeper/inside.h"
 
 #define SWITCH_WAIT_MS 10000u
@@ -50,7 +51,8 @@ static void set_verdict(struct keeper *k, const char *text)
 void update_fail(struct keeper *k, const char *fmt, ...)
 {
 	struct update *u = &k->update;
-	bool resume = u->phase == UPDATE_STOPPING || u->phase == UPDATE_CATCH_UP;
+	bool resume = u->phase == UPDATE_STOPPING || u->phase == UPDATE_CATCH_UP ||
+		      u->phase == UPDATE_IMAGE;
 	bool switched = u->phase == UPDATE_SWITCH;
 	char why[512];
 	va_list ap;
@@ -166,10 +168,17 @@ static bool reads_our_journal(const struct update *u)
 	return line && (line[strlen(SEAT_VERSIONS)] == '\n' || !line[strlen(SEAT_VERSIONS)]);
 }
 
-/* A program that knows another journal, or none: it would get a whole image. */
+/* A program that knows another journal, or none: it gets a whole image. */
 static void update_by_image(struct keeper *k)
 {
-	update_fail(k, "%s does not take over a journal of this version", k->update.file);
+	struct update *u = &k->update;
+
+	free(u->argv);
+	u->argv = command_line(k);
+	if (u->argv)
+		adopt_give(k);
+	else
+		update_fail(k, "no memory");
 }
 
 void update_on_probe_end(struct keeper *k)
@@ -248,6 +257,8 @@ void update_on_candidate_end(struct keeper *k)
 
 void update_on_stopped(struct keeper *k)
 {
+	if (k->update.phase == UPDATE_IMAGE)
+		adopt_give_written(k);
 	if (k->update.phase != UPDATE_STOPPING)
 		return;
 	k->update.phase = UPDATE_CATCH_UP;

@@ -75,7 +75,7 @@ static int start_keeper(struct program *p, struct keeper_options *k)
 	r = check_trace(p);
 	if (!r && p->opt->pid_file)
 		r = daemon_write_pid(p->opt->pid_file);
-	if (!r)
+	if (!r && !k->adopt)
 		r = daemon_listen(&k->listen_fd);
 	if (r)
 		return r;
@@ -94,6 +94,7 @@ static int start(struct program *p)
 		.pid_fd = -1,
 		.no_journal = p->opt->no_journal,
 		.discard = p->opt->discard_state,
+		.adopt = p->opt->adopt,
 		.xen = worker_wants_xen(p->opt),
 		.worker = run_worker,
 		.ready = on_ready,
@@ -121,6 +122,17 @@ static int start_candidate(struct program *p)
 		return r;
 	}
 	return worker_run(&p->worker, &seat);
+}
+
+/* -U is of this start only: programs that follow are started with the same words. */
+static void words_drop_adopt(char **argv)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; argv[i]; i++)
+		if (strcmp(argv[i], "-U") != 0 && strcmp(argv[i], "--live-update") != 0)
+			argv[n++] = argv[i];
+	argv[n] = NULL;
 }
 
 int main(int argc, char **argv)
@@ -151,6 +163,8 @@ int main(int argc, char **argv)
 	/* the two words that the former keeper added are of this start only */
 	if (o.keeper_state_fd >= 0)
 		argv[argc - 2] = NULL;
+	else if (o.adopt)
+		words_drop_adopt(argv);
 	else if (!o.no_fork && daemon_fork()) {
 		perror("drover-xenstored: fork");
 		return EXIT_FAILURE;

@@ -273,6 +273,9 @@ static bool set_flag(struct options *o, int c)
 	case OPT_NO_JOURNAL:
 		o->no_journal = true;
 		return true;
+	case 'U':
+		o->adopt = true;
+		return true;
 	case OPT_DISCARD_STATE:
 		o->discard_state = true;
 		return true;
@@ -326,9 +329,6 @@ static int set_value(struct options *o, int c, const char *str)
 		return set_trace_control(o, str);
 	case OPT_HV:
 		return set_hv(o, str);
-	case 'U':
-		fprintf(stderr, "drover-xenstored: -U: no state was handed over to start from\n");
-		return EINVAL;
 	default:
 		return set_letter(o, c, str);
 	}

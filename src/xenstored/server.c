@@ -21,6 +21,7 @@
 #include "conn/socket.h"
 #include "control/control.h"
 #include "control/update.h"
+#include "state/domain_image.h"
 
 #define LINK_PER_ROUND 64u
 
@@ -180,8 +181,8 @@ int server_find_client(void *data, uint64_t number, struct conn *c,
 
 static void take_clients(struct server *s, struct proto_msg *m)
 {
-	for (uint32_t i = 0; i < m->n_ids && i < m->n_fds; i++)
-		if (client_new(s, m->id[i], m->fd[i]))
+	for (uint32_t i = 0; i < m->n_ids; i++)
+		if (i >= m->n_fds || client_new(s, m->id[i], m->fd[i]))
 			seat_closed(s->seat, m->id[i]);
 	m->n_fds = 0;
 }
@@ -505,6 +506,8 @@ void server_core_options(struct server *s, struct core_options *opt)
 {
 	opt->control = control_handle;
 	opt->control_data = &s->host;
+	opt->export_domain = domain_image_export;
+	opt->import_domain = domain_image_import;
 	opt->trace = trace_message;
 	opt->trace_data = s->trace;
 }

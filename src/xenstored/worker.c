@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
+#include "keeper/sandbox.h"
+#include "recover/adopt.h"
 #include "recover/journal.h"
 #include "recover/recover.h"
 #include "xenstored/daemon.h"
@@ -34,6 +37,7 @@ struct worker {
 	struct recover *recover; /* NULL: there is nothing to recover */
 	struct core *core;
 	struct hv *hv;
+	struct sandbox sandbox;
 	char last_error[512];
 };
 
@@ -66,14 +70,17 @@ static void report_refusal(void *data, const char *line)
 	log_warning("%s", line);
 }
 
-/* The log of a process that has no terminal of its own, and a candidate's reason. */
-static void tell_keeper(void *data, enum log_level level, const char *line)
+/* Standard error, or the keeper, whose syslog outlives the sandbox; and a candidate's reason. */
+static void on_log(void *data, enum log_level level, const char *line)
 {
 	struct worker *w = data;
 
 	if (level == LOG_LEVEL_ERROR)
 		snprintf(w->last_error, sizeof(w->last_error), "%s", line);
-	seat_tell(w->seat, PROTO_LOG, level, line);
+	if (w->opt->no_fork)
+		fprintf(stderr, "drover-xenstored: %s\n", line);
+	else
+		seat_tell(w->seat, PROTO_LOG, level, line);
 }
 
 static int open_by_keeper(void *data, const char *path)
@@ -85,7 +92,7 @@ static int open_by_keeper(void *data, const char *path)
 
 static int init(struct worker *w)
 {
-	struct trace_host host = { .log = tell_keeper, .open = open_by_keeper, .data = w };
+	struct trace_host host = { .log = on_log, .open = open_by_keeper, .data = w };
 	struct core_options *c = &w->core_opt;
 	int r;
 
@@ -102,6 +109,9 @@ static int init(struct worker *w)
 	if (getrandom(&c->key, sizeof(c->key), 0) != sizeof(c->key))
 		return -errno;
 	w->opt->policy.report = report_refusal;
+	w->sandbox.netns = w->seat->netns;
+	if (!worker_wants_xen(w->opt))
+		w->sandbox.dir = worker_sim_dir(w->opt);
 	r = server_new(w->seat, w->trace, &w->server);
 	if (!r)
 		server_core_options(w->server, c);
@@ -162,6 +172,51 @@ static void restore_host(struct worker *w)
 		log_error("trace file %s: %s", path, strerror(r));
 }
 
+static int enter_sandbox(struct worker *w)
+{
+	int r = w->opt->no_sandbox ? 0 : sandbox_enter(&w->sandbox);
+
+	if (r)
+		log_error("cannot enter the sandbox: %s", strerror(-r));
+	return r;
+}
+
+/* No system call but those that serving needs. */
+static int seal(struct worker *w)
+{
+	int r = w->opt->no_sandbox ? 0 : sandbox_seal(&w->sandbox);
+
+	if (r)
+		log_error("cannot seal the sandbox: %s", strerror(-r));
+	return r;
+}
+
+/*
+ * What is loaded was written by a worker that may have been taken over by a guest, and so is read
+ * within the sandbox. A candidate must not speak to the hypervisor before it serves.
+ */
+static int load_in_sandbox(struct worker *w)
+{
+	int r;
+
+	if (w->seat->candidate) {
+		r = enter_sandbox(w);
+		if (!r)
+			r = load(w);
+		if (!r)
+			r = follow(w);
+		if (!r)
+			r = open_hv(w);
+		return r ? r : seal(w);
+	}
+	r = open_hv(w);
+	if (!r)
+		r = enter_sandbox(w);
+	if (!r)
+		r = seal(w);
+	return r ? r : load(w);
+}
+
 static int take_over(struct worker *w)
 {
 	struct recover_sockets sockets = { .find = server_find_client, .data = w->server };
@@ -171,6 +226,9 @@ static int take_over(struct worker *w)
 
 	if (w->recover)
 		return recover_take_over(w->recover, w->journal, w->hv, &sockets, &w->core);
+	if (w->seat->image >= 0)
+		return adopt_image(w->seat->image, &w->core_opt, w->journal, w->hv, &sockets,
+				   &w->core);
 	w->core_opt.area = journal_area(w->journal);
 	w->core_opt.counters = journal_counters(w->journal);
 	r = core_new(&w->core_opt, w->hv, &w->core);
@@ -181,11 +239,7 @@ static int start(struct worker *w)
 {
 	int r;
 
-	r = load(w);
-	if (!r && w->seat->candidate)
-		r = follow(w);
-	if (!r)
-		r = open_hv(w);
+	r = load_in_sandbox(w);
 	if (!r)
 		r = server_await_clients(w->server);
 	if (r)
@@ -221,6 +275,7 @@ int worker_run(void *data, const struct worker_seat *seat)
 	struct worker w = { .seat = seat, .opt = o->opt, .trace = o->trace };
 	int status = EXIT_SUCCESS, r;
 
+	prctl(PR_SET_NAME, SEAT_WORKER_NAME);
 	r = init(&w);
 	if (!r)
 		r = start(&w);

@@ -138,7 +138,9 @@ class Daemon:
         if self.kind == "c":
             return [XEN_BIN + "/xenstored", "-N"] + quotas
         hv = "xen" if self.kind == "drover-xen" else "sim:" + self.dir
-        return [self.build + "/drover-xenstored", "-N", "--hv=" + hv] + quotas
+        # The shim opens the simulated host's files where Xen's libraries would not.
+        open_files = ["--no-sandbox"] if self.kind == "drover-xen" else []
+        return [self.build + "/drover-xenstored", "-N", "--hv=" + hv] + open_files + quotas
 
     def environment(self):
         env = dict(os.environ, XENSTORED_PATH=self.socket, XENSTORED_RUNDIR=self.run,

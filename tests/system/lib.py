@@ -115,9 +115,19 @@ def scratch():
         shutil.rmtree(path, ignore_errors=True)
 
 
+def family(pid):
+    """A process and its children: a keeper and who serves for it."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [pid] + [int(word) for word in f.read().split()]
+
+
 def rss_kb(pid):
-    with open("/proc/%d/status" % pid) as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+    """Of a daemon as a whole, without what its processes share of files."""
+    total = 0
+    for one in family(pid):
+        with open("/proc/%d/status" % one) as f:
+            total += sum(int(line.split()[1]) for line in f if line.startswith("RssAnon:"))
+    return total
 
 
 def not_grown(pid, before_kb, most_kb):
@@ -130,7 +140,7 @@ def not_grown(pid, before_kb, most_kb):
 
 
 def open_fds(pid):
-    return len(os.listdir("/proc/%d/fd" % pid))
+    return sum(len(os.listdir("/proc/%d/fd" % one)) for one in family(pid))
 
 
 def serves(d):
@@ -160,6 +170,7 @@ def daemon(kind=None, **more):
     with scratch() as logs:
         if options.valgrind:
             more["prefix"] = memcheck(need_valgrind(logs))
+            more["args"] = [*more.get("args", ()), "--no-sandbox"]
         d = peers.Daemon(kind or options.kind, **more)
         try:
             assert not options.valgrind or "memcheck" in os.readlink("/proc/%d/exe" % d.pid)
