@@ -384,11 +384,14 @@ const char *drover_record_type_name(uint32_t type);
 /* Whether this library knows the type's body. */
 bool drover_record_type_known(uint32_t type);
 
+/* Of an error that lies in no record of a type that is known. */
+#define DROVER_RECORD_NONE 0xffffffffu
+
 /* What was wrong, and where. */
 struct drover_image_error {
 	uint64_t record; /* index, the first after the header is 0 */
 	uint64_t offset; /* of the record in the stream; 0 for one record in memory */
-	uint32_t type;	 /* of the record; 0 where it is not known */
+	uint32_t type;	 /* of the record, or DROVER_RECORD_NONE */
 	bool in_header;	 /* of the stream */
 	char text[200];	 /* the rule that was broken; always NUL-terminated */
 };

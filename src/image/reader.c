@@ -129,7 +129,9 @@ static int read_header(struct drover_reader *r)
 	int err = fill(r, DROVER_IMAGE_HEADER_LEN);
 
 	if (err)
-		return err == ENODATA ? broken_by(r, 0, "length", "the image ends within it") : err;
+		return err == ENODATA ? broken_by(r, DROVER_RECORD_NONE, "length",
+						  "the image ends within it")
+				      : err;
 	if (drover_image_header_decode(r->buf + r->at, &r->format, &r->error))
 		return broken(r);
 	r->has_header = true;
@@ -143,7 +145,7 @@ static int take_record(struct drover_reader *r, size_t *ret_len)
 	int err = fill(r, DROVER_RECORD_HEADER_LEN);
 
 	if (err == ENODATA)
-		return broken_by(r, 0, "length",
+		return broken_by(r, DROVER_RECORD_NONE, "length",
 				 r->end == r->at ? "the image ends without END"
 						 : "the image ends within the record's header");
 	if (err)

@@ -314,9 +314,9 @@ static void an_end_that_is_none_is_refused(void **state)
 		{ OCTETS(""), "header: length: the image ends within it" },
 		{ OCTETS("xenstore\0\0\0\1\0\0\0"), "header: length: the image ends within it" },
 		{ OCTETS("xenstore\0\0\0\1\0\0\0\0"),
-		  "record 0 (END) at offset 0x10: length: the image ends without END" },
+		  "record 0 at offset 0x10: length: the image ends without END" },
 		{ OCTETS("xenstore\0\0\0\1\0\0\0\0\0\0\0\0"),
-		  "record 0 (END) at offset 0x10: length: the image ends within the record's header" },
+		  "record 0 at offset 0x10: length: the image ends within the record's header" },
 		{ OCTETS("xenstore\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0"),
 		  "record 0 (END) at offset 0x10: length: octets follow it" },
 	};

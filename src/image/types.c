@@ -178,7 +178,7 @@ int drover_image_header_decode(const void *buf, struct drover_image_format *form
 		rule = "reserved ones are set";
 	}
 	if (field) {
-		image_error_set(err, 0, field, rule);
+		image_error_set(err, DROVER_RECORD_NONE, field, rule);
 		if (err)
 			err->in_header = true;
 		return EINVAL;
@@ -203,11 +203,14 @@ void image_error_set(struct drover_image_error *err, uint32_t type, const char *
 int drover_image_error_print(const struct drover_image_error *err, char *buf, size_t len)
 {
 	const char *name = drover_record_type_name(err->type);
-	char number[32];
+	char number[48] = "";
 
 	if (err->in_header)
 		return snprintf(buf, len, "header: %s", err->text);
-	(void)snprintf(number, sizeof(number), "type 0x%" PRIx32, err->type);
-	return snprintf(buf, len, "record %" PRIu64 " (%s) at offset 0x%" PRIx64 ": %s",
-			err->record, name ? name : number, err->offset, err->text);
+	if (name)
+		(void)snprintf(number, sizeof(number), " (%s)", name);
+	else if (err->type != DROVER_RECORD_NONE)
+		(void)snprintf(number, sizeof(number), " (type 0x%" PRIx32 ")", err->type);
+	return snprintf(buf, len, "record %" PRIu64 "%s at offset 0x%" PRIx64 ": %s", err->record,
+			number, err->offset, err->text);
 }
