@@ -34,7 +34,7 @@ extern "C" {
 /* Two layouts claim the same version and cannot be told apart by their octets. */
 enum drover_image_layout {
 	DROVER_LAYOUT_UPSTREAM, /* what real xenstoreds write */
-	DROVER_LAYOUT_SEED,	/* the first published design, seed 001 of docs/image.md */
+	DROVER_LAYOUT_SEED,	/* the first published design, of 2020 */
 };
 
 struct drover_image_format {
