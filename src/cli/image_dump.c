@@ -249,12 +249,14 @@ static bool dump_stream(struct dump *d, struct image_in *in)
 	if (d->show && d->json && records)
 		puts(" ] }");
 	if (!d->show && good)
-		printf("%s: good: %s: %" PRIu64 " records, %" PRIu64 " of them xenstore data (%s): "
+		printf("%s: good: %s: %" PRIu64 " records, %" PRIu64
+		       " of them xenstore data%s%s%s: "
 		       "%" PRIu64 " nodes, %" PRIu64 " watches, %" PRIu64 " transactions\n",
 		       in->name,
 		       drover_libxl_reader_info(r)->xl_save ? "file of xl save" : "libxl stream",
-		       records, d->xenstore, drover_xsdata_form_name(d->form), d->nodes, d->watches,
-		       d->transactions);
+		       records, d->xenstore, d->xenstore ? " (" : "",
+		       d->xenstore ? drover_xsdata_form_name(d->form) : "", d->xenstore ? ")" : "",
+		       d->nodes, d->watches, d->transactions);
 	drover_libxl_reader_free(r);
 	free(data);
 	image_in_close(in);
