@@ -250,6 +250,8 @@ static int load_conn_gone(struct state_load *l, const struct drover_conn_gone *g
 
 	if (!c)
 		return load_fail(l, "connection %u is not known", g->conn_id);
+	if (c->conn->domain)
+		c->conn->domain->conn = NULL;
 	conn_discard(c->conn);
 	entry_free(l, CONTAINER_OF(c, struct load_conn_entry, c));
 	return 0;
@@ -519,6 +521,5 @@ struct core *state_load_take(struct state_load *l)
 	tree_build_fini(&l->build);
 	store_settle(&core->store);
 	l->taken = true;
-	core->store.heap.retained = 0;
 	return core;
 }

@@ -278,7 +278,7 @@ void oracle_read(struct oracle *o, struct conn *conn, const void *data, size_t l
 				world_fail(o->w, "domain %u reads other octets than queued",
 					   c->domid);
 				c->unread = true;
-				return;
+				goto out;
 			}
 		}
 		c->read += n;
@@ -287,6 +287,7 @@ void oracle_read(struct oracle *o, struct conn *conn, const void *data, size_t l
 		if (from + n == msg_size(m))
 			free(c->msg[done++].payload);
 	}
+out:
 	if (done)
 		memmove(c->msg, c->msg + done, (c->n_msgs - done) * sizeof(c->msg[0]));
 	c->n_msgs -= done;

@@ -38,7 +38,7 @@ static struct maccess *copy_accesses(const struct maccess *a)
 	struct maccess *first = NULL, **at = &first;
 
 	for (; a; a = a->next) {
-		*at = copy_of(a, sizeof(*a) + a->len + 1);
+		*at = copy_of(a, sizeof(*a) + a->len);
 		at = &(*at)->next;
 	}
 	return first;
