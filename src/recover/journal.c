@@ -187,7 +187,7 @@ static void checkpoint_done(struct journal *j)
 	j->next_try = 0;
 	j->n_checkpoints++;
 	record_file_empty(&j->base[old], j->base[pair].len);
-	record_file_empty(&j->log[old], JOURNAL_LOG_MIN);
+	record_file_empty(&j->log[old], RECORD_FILE_CHUNK);
 }
 
 /* Puts down the world as it is: what stays a snapshot of it, and what goes to the log at to. */
@@ -279,13 +279,16 @@ static void journal_break(struct journal *j)
 	log_file(j)->len = 0;
 }
 
-/* What a checkpoint writes, open transactions too, is at most three times what has come since. */
+/*
+ * What a checkpoint writes, open transactions too, is at most five times what has come since. More
+ * log would be longer to read for who recovers: a record of it costs as much as three of a base.
+ */
 static uint64_t log_limit(const struct journal *j)
 {
 	uint64_t preamble = j->header->log[j->write].preamble;
-	uint64_t half = (j->base[j->pair].len + preamble) / 2;
+	uint64_t part = (j->base[j->pair].len + preamble) / 4;
 
-	return preamble + (half > JOURNAL_LOG_MIN ? half : JOURNAL_LOG_MIN);
+	return preamble + (part > JOURNAL_LOG_MIN ? part : JOURNAL_LOG_MIN);
 }
 
 bool journal_round(struct journal *j)
