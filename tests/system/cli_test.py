@@ -284,7 +284,7 @@ def bash_completes_commands_and_paths(d):
     equal(complete(""), sorted(names + ["--help", "--socket"]))
     for name in names:
         equal(complete(name[:-1]).count(name), 1)
-        told = set(re.findall(r"(--[a-z]+)", drover(d, "help", name).text))
+        told = set(re.findall(r"(--[a-z-]+)", drover(d, "help", name).text))
         assert told <= set(complete(name, "-")) or name == "sim", (name, told)
     with d.connect() as x:
         x.write("/comp/one/below", "a b")
