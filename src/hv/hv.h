@@ -113,6 +113,10 @@ struct hv_kept {
 
 /* For who keeps it: opens the device, and never uses it. Errors as hv_xen_open's. */
 int hv_xen_keep(struct hv_kept *ret);
+/* The same on a device that another daemon opened, and left with its ports bound. Not owned yet. */
+int hv_xen_keep_given(int evtchn_fd, struct hv_kept *ret);
+/* Another daemon gets the device; it will ask anew to be told of changed domains. */
+void hv_xen_give(const struct hv_kept *kept);
 
 /*
  * The real one, on what is kept; with evtchn_fd -1, or NULL, on a device of its own. The descriptor

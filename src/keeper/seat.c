@@ -54,7 +54,7 @@ void seat_to_hello(const struct worker_seat *seat, struct proto_msg *m)
 
 int seat_from_hello(int link, struct worker_seat *ret)
 {
-	struct worker_seat s = { .link = link, .candidate = true };
+	struct worker_seat s = { .link = link, .image = -1, .candidate = true };
 	uint32_t taken = 0;
 	struct proto_msg m;
 	int *fd[HELLO_FDS];

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -21,6 +22,7 @@
 #include "conn/socket.h"
 #include "control/control.h"
 #include "control/update.h"
+#include "xenstored/give.h"
 #include "state/domain_image.h"
 
 #define LINK_PER_ROUND 64u
@@ -197,25 +199,59 @@ static void take_verdict(struct server *s, const struct proto_msg *m)
 			      m->text);
 }
 
+/* Until the keeper says RESUME; or kills. */
+static int await_resume(struct server *s)
+{
+	struct proto_msg m;
+	int r;
+
+	for (;;) {
+		r = proto_recv(s->seat->link, &m, true);
+		if (r || m.type == PROTO_RESUME)
+			return r;
+		if (m.type == PROTO_CLIENTS)
+			take_clients(s, &m);
+	}
+}
+
 /*
  * A live update: this process touches nothing until it is told to go on, or killed. Everything it
  * did is committed; the loop stands still.
  */
 static int stand_still(struct server *s)
 {
-	struct proto_msg m;
 	int r;
 
 	r = conn_commit(&s->core->conns);
 	if (!r)
 		r = seat_tell(s->seat, PROTO_STOPPED, 0, NULL);
-	while (!r) {
-		r = proto_recv(s->seat->link, &m, true);
-		if (!r && m.type == PROTO_RESUME)
-			break;
-		if (!r && m.type == PROTO_CLIENTS)
-			take_clients(s, &m);
-	}
+	return r ? r : await_resume(s);
+}
+
+/*
+ * A live update to a program that reads an image: as above, but that nothing of it is left to be
+ * done, and that what goes wrong is told.
+ */
+static int give_away(struct server *s, const struct proto_msg *order)
+{
+	struct give_order o = {
+		.image_fd = order->fd[0],
+		.table_fd = order->fd[1],
+		.socket_fd = (int32_t)order->id[PROTO_IMAGE_LISTEN],
+		.evtchn_fd = (int32_t)order->id[PROTO_IMAGE_EVTCHN],
+		.asked_by = order->id[PROTO_IMAGE_CONN],
+	};
+	struct give *g = NULL;
+	int r;
+
+	if (order->n_fds != 2 || order->n_ids < PROTO_IMAGE_WORDS)
+		return -EPROTO;
+	r = give_image(s->core, &o, &g);
+	r = r ? seat_tell(s->seat, PROTO_FAILED, 0, strerror(-r))
+	      : seat_tell(s->seat, PROTO_STOPPED, 0, NULL);
+	if (!r)
+		r = await_resume(s);
+	give_undo(g);
 	return r;
 }
 
@@ -234,6 +270,8 @@ static int link_message(struct server *s, struct proto_msg *m)
 		return 0;
 	case PROTO_STOP:
 		return stand_still(s);
+	case PROTO_IMAGE:
+		return give_away(s, m);
 	default:
 		return 0;
 	}

@@ -124,7 +124,9 @@ static int load(struct worker *w)
 	const int *fd = w->seat->journal[0] < 0 ? NULL : w->seat->journal;
 	int r;
 
-	r = fd ? journal_attach(fd, w->seat->boot_id, !w->seat->candidate, &w->journal) : ENOENT;
+	r = fd && w->seat->image < 0
+		    ? journal_attach(fd, w->seat->boot_id, !w->seat->candidate, &w->journal)
+		    : ENOENT;
 	if (r == ENOENT)
 		return w->seat->candidate ? ENOENT : journal_new(fd, w->seat->boot_id, &w->journal);
 	if (r)

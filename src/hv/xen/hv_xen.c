@@ -332,14 +332,14 @@ static const struct hv_ops hv_xen_ops = {
 	.dom0_ring_map = hv_xen_dom0_ring_map,
 };
 
-/* The device, with the port that tells of changed domains. */
-static int events_open(xenevtchn_handle **ret, uint32_t *ret_virq)
+/* The device, given or -1, with the port that tells of changed domains. */
+static int events_open(int given, xenevtchn_handle **ret, uint32_t *ret_virq)
 {
 	xenevtchn_handle *x;
 	int fd, flags, port, r = 0;
 
 	errno = 0;
-	x = xenevtchn_open(NULL, 0);
+	x = given < 0 ? xenevtchn_open(NULL, 0) : xenevtchn_fdopen(NULL, given, 0);
 	if (!x)
 		return xen_error(ENODEV);
 	fd = xenevtchn_fd(x);
@@ -361,10 +361,15 @@ static int events_open(xenevtchn_handle **ret, uint32_t *ret_virq)
 
 int hv_xen_keep(struct hv_kept *ret)
 {
+	return hv_xen_keep_given(-1, ret);
+}
+
+int hv_xen_keep_given(int evtchn_fd, struct hv_kept *ret)
+{
 	xenevtchn_handle *x;
 	int r;
 
-	r = events_open(&x, &ret->virq);
+	r = events_open(evtchn_fd, &x, &ret->virq);
 	if (r)
 		return r;
 	/* the handle stays open as long as the process: closing it would close the device */
@@ -372,10 +377,19 @@ int hv_xen_keep(struct hv_kept *ret)
 	return 0;
 }
 
+void hv_xen_give(const struct hv_kept *kept)
+{
+	xenevtchn_handle *x = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
+
+	/* as above, it is never closed */
+	if (x)
+		xenevtchn_unbind(x, kept->virq);
+}
+
 static int hv_xen_open_events(struct hv_xen *h, const struct hv_kept *kept)
 {
 	if (!kept || kept->evtchn_fd < 0)
-		return events_open(&h->evtchn, &h->virq);
+		return events_open(-1, &h->evtchn, &h->virq);
 	errno = 0;
 	h->evtchn = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
 	if (!h->evtchn) {

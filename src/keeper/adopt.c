@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From C xenstored and to it. Invariant: until exec the journal is as it was, and whoever serves
+ * next goes on from it; a client's socket has the same number in the image and here.
+ */
+#include "keeper/adopt.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "keeper/inside.h"
+
+#define IMAGE_HEAD_LEN 32 /* the stream's header, and GLOBAL_DATA with its own */
+
+static void image_path(const struct keeper *k, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s/" ADOPT_IMAGE, k->o->rundir);
+}
+
+static uint32_t get_u32(const uint8_t *at, bool big_endian)
+{
+	return big_endian ? (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 |
+				    at[3]
+			  : (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 |
+				    at[0];
+}
+
+/* Octets that the other daemon's own code wrote, and no guest. */
+static int read_head(int fd, int *ret_listen, int *ret_evtchn)
+{
+	static const uint8_t ident[] = { 'x', 'e', 'n', 's', 't', 'o', 'r', 'e' };
+	uint8_t head[IMAGE_HEAD_LEN];
+	bool big_endian;
+
+	if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    memcmp(head, ident, sizeof(ident)) != 0)
+		return -EPROTO;
+	big_endian = get_u32(head + 12, true) & 1u;
+	if (get_u32(head + 16, big_endian) != 1 || get_u32(head + 20, big_endian) != 8)
+		return -EPROTO;
+	*ret_listen = (int)get_u32(head + 24, big_endian);
+	*ret_evtchn = (int)get_u32(head + 28, big_endian);
+	return 0;
+}
+
+static int option_of(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int v;
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &len) ? -1 : v;
+}
+
+/* A stream socket of the unix domain that listens, or does not. */
+static bool is_stream(int fd, bool listens)
+{
+	return option_of(fd, SO_DOMAIN) == AF_UNIX && option_of(fd, SO_TYPE) == SOCK_STREAM &&
+	       option_of(fd, SO_ACCEPTCONN) == (listens ? 1 : 0);
+}
+
+static bool same_name(int a, int b)
+{
+	struct sockaddr_un x = { 0 }, y = { 0 };
+	socklen_t x_len = sizeof(x), y_len = sizeof(y);
+
+	return !getsockname(a, (struct sockaddr *)&x, &x_len) &&
+	       !getsockname(b, (struct sockaddr *)&y, &y_len) && x_len == y_len &&
+	       !memcmp(&x, &y, x_len);
+}
+
+static int set_own(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return -errno;
+	return 0;
+}
+
+static int highest_fd(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *e;
+	int highest = -1;
+
+	while (dir && (e = readdir(dir)))
+		highest = atoi(e->d_name) > highest ? atoi(e->d_name) : highest;
+	if (dir)
+		closedir(dir);
+	return highest;
+}
+
+/* All of them, each under its descriptor's number, by which the image speaks of it. */
+static int take_clients(struct keeper *k)
+{
+	int r = 0, highest = highest_fd();
+
+	for (int fd = STDERR_FILENO + 1; !r && fd <= highest; fd++) {
+		if (fd == k->listen || !is_stream(fd, false) || !same_name(fd, k->listen))
+			continue;
+		r = set_own(fd);
+		if (!r)
+			r = clients_add(&k->clients, (uint64_t)fd, fd);
+	}
+	return r;
+}
+
+int adopt_take(struct keeper *k)
+{
+	char path[PATH_MAX];
+	int evtchn = -1, r;
+
+	image_path(k, path);
+	k->seat.image = open(path, O_RDONLY | O_CLOEXEC);
+	r = k->seat.image < 0 ? -errno : read_head(k->seat.image, &k->listen, &evtchn);
+	if (!r && !is_stream(k->listen, true))
+		r = -EPROTO;
+	if (!r)
+		r = set_own(k->listen);
+	if (!r)
+		r = take_clients(k);
+	if (!r)
+		r = hv_xen_keep_given(evtchn, &k->seat.hv);
+	if (!r)
+		r = set_own(k->seat.hv.evtchn_fd);
+	if (r)
+		log_error("cannot take over what %s says: %s", path,
+			  r == -EPROTO ? "not an image with its descriptors" : strerror(-r));
+	else
+		log_notice("takes over from another daemon: %s", path);
+	return r;
+}
+
+void adopt_done(struct keeper *k)
+{
+	char path[PATH_MAX];
+
+	if (k->seat.image < 0)
+		return;
+	close(k->seat.image);
+	k->seat.image = -1;
+	image_path(k, path);
+	unlink(path);
+}
+
+/* ---- the other way ---- */
+
+/* Whether C knows a word of our command line. */
+static bool is_known_to_c(const char *word)
+{
+	static const char *const ours[] = { "--hv=",	    "--discard-state", "--no-journal",
+					    "--no-sandbox", "--live-update",   "-U" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (!strncmp(word, ours[i], strlen(ours[i])))
+			return false;
+	return true;
+}
+
+/* argv without what is ours, and -U; its words are argv's. NULL: no memory. */
+static char **words_for_c(char **argv)
+{
+	static char update[] = "-U";
+	size_t n = 0, all = 0;
+	char **ret;
+
+	while (argv[all])
+		all++;
+	ret = calloc(all + 2, sizeof(ret[0]));
+	if (!ret)
+		return NULL;
+	for (size_t i = 0; i < all; i++) {
+		if (i && !strcmp(argv[i], "--hv") && argv[i + 1])
+			i++;
+		else if (!i || is_known_to_c(argv[i]))
+			ret[n++] = argv[i];
+	}
+	ret[n] = update;
+	return ret;
+}
+
+/* Nobody shall take the journal for the state of what comes after the other daemon. */
+static void hide_journal(const struct keeper *k, bool hide)
+{
+	char area[PATH_MAX], hidden[PATH_MAX];
+
+	snprintf(area, sizeof(area), "%s/journal/area", k->o->rundir);
+	snprintf(hidden, sizeof(hidden), "%s/journal/area.given", k->o->rundir);
+	if (rename(hide ? area : hidden, hide ? hidden : area) && errno != ENOENT)
+		log_error("%s: %s", area, strerror(errno));
+}
+
+/* What the worker is told of them. */
+static int table_fd(const struct keeper *k)
+{
+	int fd = memfd_create("drover-clients", MFD_CLOEXEC);
+
+	for (size_t i = 0; fd >= 0 && i < k->clients.n; i++) {
+		struct proto_image_client row = { .number = k->clients.at[i].number,
+						  .fd = k->clients.at[i].fd };
+
+		if (row.fd < 0 || write(fd, &row, sizeof(row)) == (ssize_t)sizeof(row))
+			continue;
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+void adopt_give(struct keeper *k)
+{
+	struct update *u = &k->update;
+	struct proto_msg m;
+	char path[PATH_MAX];
+	int image, table, r;
+
+	if (k->seat.hv.evtchn_fd < 0) {
+		update_fail(k, "%s knows no journal of this version, and takes no simulated host",
+			    u->file);
+		return;
+	}
+	image_path(k, path);
+	unlink(path);
+	image = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	table = table_fd(k);
+	proto_init(&m, PROTO_IMAGE, 0, NULL);
+	m.id[PROTO_IMAGE_LISTEN] = (uint64_t)k->listen;
+	m.id[PROTO_IMAGE_EVTCHN] = (uint64_t)k->seat.hv.evtchn_fd;
+	m.id[PROTO_IMAGE_CONN] = u->place[PROTO_CONN];
+	m.n_ids = PROTO_IMAGE_WORDS;
+	m.fd[0] = image;
+	m.fd[1] = table;
+	m.n_fds = 2;
+	u->phase = UPDATE_IMAGE;
+	r = image < 0 || table < 0 ? -EIO : proto_send(k->worker.link, &m, false);
+	if (image >= 0)
+		close(image);
+	if (table >= 0)
+		close(table);
+	if (r)
+		update_fail(k, "%s: cannot be written", path);
+}
+
+static void set_inherited(struct keeper *k, bool inherited)
+{
+	int flag = inherited ? 0 : FD_CLOEXEC;
+
+	fcntl(k->listen, F_SETFD, flag);
+	fcntl(k->seat.hv.evtchn_fd, F_SETFD, flag);
+	for (size_t i = 0; i < k->clients.n; i++)
+		if (k->clients.at[i].fd >= 0)
+			fcntl(k->clients.at[i].fd, F_SETFD, flag);
+}
+
+void adopt_give_written(struct keeper *k)
+{
+	struct update *u = &k->update;
+	char **argv = words_for_c(u->argv), path[PATH_MAX];
+
+	if (!argv) {
+		update_fail(k, "no memory");
+		return;
+	}
+	log_notice("%s takes over with an image", u->file);
+	/* from here on the image is what counts, and the worker would only change things */
+	child_kill(&k->worker);
+	hv_xen_give(&k->seat.hv);
+	set_inherited(k, true);
+	hide_journal(k, true);
+	fflush(NULL);
+	execv(u->file, argv);
+	update_fail(k, "%s: %s", u->file, strerror(errno));
+	hide_journal(k, false);
+	set_inherited(k, false);
+	free(argv);
+	image_path(k, path);
+	unlink(path);
+}

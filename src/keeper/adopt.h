@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that C xenstored hands over, by its own live update and to it; see
+ * docs/decisions/0011-adoption.md.
+ */
+#ifndef DROVER_KEEPER_ADOPT_H
+#define DROVER_KEEPER_ADOPT_H
+
+#define ADOPT_IMAGE "state_dump" /* below the run directory */
+
+struct keeper;
+
+/*
+ * This process was C xenstored: takes the sockets and the device that it left open, and opens its
+ * image for the workers (seat.image). Of the image the first record alone is looked at. -ENOENT,
+ * -EPROTO, -errno; logged with the file's name.
+ */
+int adopt_take(struct keeper *k);
+/* A worker serves what was in the image: it is removed. */
+void adopt_done(struct keeper *k);
+
+/*
+ * An update to a program that knows no journal of ours: the worker writes an image, and is
+ * killed; then this process becomes the program. update_fail where that cannot be.
+ */
+void adopt_give(struct keeper *k);
+/* The image is written. */
+void adopt_give_written(struct keeper *k);
+
+#endif

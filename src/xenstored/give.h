@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's part of giving the whole state away to a daemon that reads images and no journal;
+ * see docs/decisions/0011-adoption.md.
+ */
+#ifndef DROVER_XENSTORED_GIVE_H
+#define DROVER_XENSTORED_GIVE_H
+
+#include "op/core.h"
+
+#define GIVE_WAIT_MS 5000u /* for requests under way that wait for others */
+
+struct give_order {
+	int image_fd;	   /* to be written, empty */
+	int table_fd;	   /* struct proto_image_client */
+	int32_t socket_fd; /* as the reader will have them */
+	int32_t evtchn_fd;
+	uint64_t asked_by; /* the connection whose request is to be answered "OK" by the reader */
+};
+
+struct give;
+
+/*
+ * Serves what was received whole, says in the log what the reader cannot hold, and writes the
+ * image. From then on, whatever it returns, nothing may be done before give_undo of *ret, which
+ * may be NULL. 0; -EBUSY: requests wait for others for too long; -ENOMEM; or an error of a file;
+ * logged. order and core are borrowed.
+ */
+int give_image(struct core *core, const struct give_order *order, struct give **ret);
+
+/* All goes on as if it had not been asked for. Accepts NULL. */
+void give_undo(struct give *g);
+
+#endif
