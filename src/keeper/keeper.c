@@ -260,9 +260,11 @@ static bool shall_go_on(struct keeper *k, int status)
 	tell_death(k, status);
 	if (k->update.phase == UPDATE_SWITCH)
 		return true; /* another may do better */
+	if (code == SEAT_STATUS_LOST)
+		log_error("what %s/journal holds cannot be recovered: the daemon ends; "
+			  "--discard-state starts empty",
+			  k->o->rundir);
 	if (!k->was_ready || code == SEAT_STATUS_LOST || k->o->no_journal) {
-		if (k->was_ready)
-			log_error("its state cannot be recovered: the daemon ends");
 		keeper_end(k, k->was_ready ? -EIO : -ECHILD);
 		return false;
 	}
@@ -303,9 +305,9 @@ static void on_signals(struct keeper *k)
 				kill(k->worker.pid, SIGHUP);
 			continue;
 		}
-		log_notice("ends on signal %u", si.ssi_signo);
 		if (k->ending)
 			continue;
+		log_notice("ends on signal %u", si.ssi_signo);
 		if (k->update.phase != UPDATE_NONE && k->update.phase != UPDATE_SWITCH)
 			update_fail(k, "the daemon ends");
 		k->ending = true;
