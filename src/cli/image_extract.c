@@ -516,8 +516,8 @@ int cli_image_extract(int argc, char **argv)
 	files = argv + optind;
 	if (n < 2 || n > 3)
 		status = cli_usage("image", "extract: LIBXL_IN, IMAGE_OUT if wanted, and OUT");
-	else if (n == 3 && !strcmp(files[1], "-") && !strcmp(files[2], "-"))
-		status = cli_usage("image", "extract: one of IMAGE_OUT and OUT may be -");
+	else if (n == 3 && !strcmp(files[1], files[2]))
+		status = cli_usage("image", "extract: IMAGE_OUT and OUT are one file");
 	else
 		status = extract_run(x, files[0], n == 3 ? files[1] : NULL, files[n - 1]);
 	extract_free(x);

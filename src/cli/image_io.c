@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,38 @@ void image_src_close(struct image_src *src)
 
 /* ---- writing ---- */
 
+/* Files that are not whole yet: whoever ends the program does not leave them behind. */
+static const char *volatile unfinished[2];
+
+static void interrupted(int sig)
+{
+	for (size_t i = 0; i < ARRAY_LEN(unfinished); i++)
+		if (unfinished[i])
+			unlink(unfinished[i]);
+	raise(sig); /* as it was before: SA_RESETHAND */
+}
+
+/* beside is unfinished from now on, or, with NULL in its place, no longer. */
+static void unfinished_set(const char *was, const char *is)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+	const struct sigaction action = {
+		.sa_handler = interrupted,
+		.sa_flags = (int)(SA_RESETHAND | SA_NODEFER),
+	};
+	struct sigaction old;
+
+	for (size_t i = 0; i < ARRAY_LEN(unfinished); i++) {
+		if (unfinished[i] == was) {
+			unfinished[i] = is;
+			break;
+		}
+	}
+	for (size_t i = 0; is && i < ARRAY_LEN(signals); i++)
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler == SIG_DFL)
+			sigaction(signals[i], &action, NULL);
+}
+
 /* Where it is to be written, and with what mode. 0 or an errno. */
 static int out_target(struct image_out *out, const char *name, mode_t *ret_mode)
 {
@@ -247,6 +280,8 @@ bool image_out_open(struct image_out *out, const char *command, const char *name
 		if (asprintf(&out->beside, "%s.XXXXXX", out->target) < 0)
 			out->beside = cli_must(NULL);
 		out->fd = mkostemp(out->beside, O_CLOEXEC);
+		if (out->fd >= 0)
+			unfinished_set(NULL, out->beside);
 		if (out->fd >= 0 && fchmod(out->fd, mode))
 			r = errno;
 	}
@@ -318,6 +353,8 @@ bool image_out_close(struct image_out *out, bool keep)
 	keep = keep && !r;
 	if (!keep && out->beside)
 		unlink(out->beside);
+	if (out->beside)
+		unfinished_set(out->beside, NULL);
 	free(TAKE(out->beside));
 	free(TAKE(out->target));
 	out->fd = -1;

@@ -7,6 +7,7 @@ Usage: libxl_test.py [--only CASE]...
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -243,6 +244,22 @@ def guest_memory_passes_by_without_being_held(w):
     assert HOME in w.run("dump", "i").out
 
 
+@case
+def what_is_interrupted_leaves_nothing_behind(w):
+    w.put("o", b"old")
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        p = subprocess.Popen([lib.DROVER, "image", "extract", "-", "o"], cwd=w.path,
+                             stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        p.stdin.write(stream(config=b"{}").body)
+        p.stdin.flush()
+        lib.until(lambda: len(w.names()) == 2, "a file that is not whole yet")
+        p.send_signal(sig)
+        equal((p.wait(lib.TIMEOUT), p.stderr.read()), (-sig, b""))
+        p.stdin.close()
+        p.stderr.close()
+        equal((w.names(), w.get("o")), (["o"], b"old"))
+
+
 CASES = [
     what_was_embedded_is_extracted_again,
     embedded_data_is_laid_out_as_it_was_proposed,
@@ -255,6 +272,7 @@ CASES = [
     streams_that_cannot_take_data_are_refused,
     a_stream_cut_anywhere_leaves_nothing,
     guest_memory_passes_by_without_being_held,
+    what_is_interrupted_leaves_nothing_behind,
 ]
 
 if __name__ == "__main__":
