@@ -35,6 +35,9 @@ int domain_new(struct domain_table *t, uint16_t domid, struct domain **ret);
  */
 bool domain_is_over(struct domain_table *t, const struct domain *d, struct hv_dominfo *ret);
 
+/* A look at a domain that may have died or shut down, which is told of once. It may be freed. */
+void domain_look(struct domain_table *t, uint16_t domid);
+
 struct ring_transport;
 
 /* A ring over page and port, which are taken over also on failure. -ENOMEM. */

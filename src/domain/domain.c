@@ -444,8 +444,7 @@ int domain_set_target(struct domain_table *t, uint16_t domid, uint16_t target)
 	return 0;
 }
 
-/* A look at one domain that may have changed. */
-static void domain_look(struct domain_table *t, uint16_t domid)
+void domain_look(struct domain_table *t, uint16_t domid)
 {
 	struct domain *d = domain_find(t, domid);
 	struct hv_dominfo info;

@@ -54,7 +54,7 @@ static int map_ring(struct domain_table *t, struct domain *d, void **ret_page, u
 
 	if (hv->ops->ring_map(hv, d->domid, d->gfn, ret_page))
 		return EINVAL;
-	if (!hv->ops->evtchn_bind(hv, d->domid, d->remote_port, ret_port))
+	if (!hv->ops->evtchn_rebind(hv, d->domid, d->remote_port, d->local_port, ret_port))
 		return 0;
 	hv->ops->ring_unmap(hv, d->domid, *ret_page);
 	return EINVAL;

@@ -219,19 +219,36 @@ static void drop_conns(struct recover *r, struct journal *j)
 	}
 }
 
-/* What became of domains meanwhile. */
+/* Introduced, and its ring is to be had again. */
+static void reconnect(struct domain_table *t, struct domain *d)
+{
+	if (!domain_reconnect(t, d)) {
+		domain_changed(t, d);
+		return;
+	}
+	domain_disconnect(t, d);
+	watch_fire_special(t->watches, "@releaseDomain", d->domid, t->release_perms);
+}
+
+/* What became of domains meanwhile: who was to look has died, and the hypervisor tells once. */
 static void settle_domains(struct core *core)
 {
 	struct domain_table *t = &core->domains;
 	struct domain *d;
+	uint16_t domid;
 
 	list_for_each(d, &t->all, all) {
-		if (!d->domid || d->orphans)
+		domid = d->domid;
+		if (!domid || d->orphans)
 			continue;
-		if (!domain_goes_on(t, d))
-			domain_died(t, d);
-		else if (d->introduced && !d->conn && domain_reconnect(t, d))
-			domain_disconnect(t, d);
+		domain_goes_on(t, d);
+		domain_look(t, domid);
+		if (domain_find(t, domid) != d)
+			continue;
+		if (d->conn)
+			domain_changed(t, d); /* its port may be another one */
+		else if (d->introduced)
+			reconnect(t, d);
 	}
 }
 

@@ -38,6 +38,19 @@ static uint64_t random_gap(struct crash *c)
 	return 1 + (c->random >> 33) % c->gap;
 }
 
+/* Whether the request that is handled now has been under way at a death: it would be refused. */
+static bool has_killed(const struct world *w)
+{
+	const struct conn_root *r = w->core ? w->core->conns.root : NULL;
+
+	if (!r || !r->serving.id)
+		return false;
+	for (size_t i = 0; i < CONN_KILLERS_MAX; i++)
+		if (r->killer[i].id == r->serving.id && r->killer[i].in_pos == r->serving.in_pos)
+			return true;
+	return false;
+}
+
 void crash_point(bool committed)
 {
 	struct crash *c = current ? current->crash : NULL;
@@ -47,6 +60,10 @@ void crash_point(bool committed)
 	c->passed++;
 	if (!c->left || --c->left)
 		return;
+	if (has_killed(current)) {
+		c->left = 1;
+		return;
+	}
 	alloc_pause();
 	if (committed && c->committing)
 		oracle_save(current->oracle);
