@@ -190,7 +190,8 @@ def wrong_usage_ends_with_2(w):
                  ("convert", "--for", "upstream-4.17", "--version", "2", "i", "o"),
                  ("convert", "--for", "drover", "--layout", "seed", "i", "o"),
                  ("dump", "--layout", "oxenstored", "i"), ("embed", "i", "i"),
-                 ("embed", "-", "-", "o"), ("extract", "i"), ("extract", "i", "-", "-"), ("extract", "i", "o", "o"),
+                 ("embed", "-", "-", "o"), ("extract", "i"), ("extract", "i", "-", "-"),
+                 ("extract", "i", "o", "o"),
                  ("embed", "--form", "auto", "i", "i", "o"), ("extract", "--domid", "x", "i", "o"),
                  ("verify", "--frob", "i")):
         r = w.refuses("see 'drover help image'", *args, status=2)
