@@ -31,13 +31,14 @@
 #define PEERS 3u /* two sockets and a ring */
 #define RING 2u
 #define REQUESTS 12u /* of each peer */
-#define STEPS 40u
+#define STEPS 70u
+#define SCRIPTS 4u
 #define STREAM_MAX 16384u
 #define PAGE 4096u
 #define TELL 0x1000u /* in the request id of what another peer is told */
 #define DEPTH_MAX 2u
-#define COPIED_ONE_IN 29u
-#define SECOND_ONE_IN 499u /* deaths of a process that goes on, too, are looked at here */
+#define COPIED_ONE_IN 61u
+#define SECOND_ONE_IN 7919u /* deaths of a process that goes on, too, are looked at here */
 
 /* What a peer sends, all of it, and what it has got so far. */
 struct peer {
@@ -86,6 +87,7 @@ static uint8_t stream[PEERS][STREAM_MAX];
 static size_t stream_len[PEERS];
 static struct world *here; /* who runs */
 static bool watched;	   /* its stores are instants */
+static uint64_t script;	   /* which one the peers follow */
 static unsigned long n_instants;
 static unsigned long n_copied; /* stores of memcpy and the like, of which some will do */
 extern char __executable_start, etext;
@@ -96,16 +98,15 @@ static jmp_buf death;
 
 static uint32_t request_type(uint32_t id)
 {
-	static const uint32_t types[] = {
-		XS_READ, XS_WRITE, XS_READ, XS_WATCH, XS_WRITE, XS_MKDIR
-	};
+	static const uint32_t types[] = { XS_READ,  XS_WRITE, XS_READ, XS_READ,
+					  XS_WATCH, XS_WRITE, XS_READ, XS_MKDIR };
 
 	return types[id % ARRAY_LEN(types)];
 }
 
 static size_t request_len(uint32_t id)
 {
-	static const size_t lens[] = { 0, 3, 40, 1, 700, 9, 130, 0, 17, 2100, 5 };
+	static const size_t lens[] = { 0, 3, 40, 1, 700, 9, 130, 0, 17, 1500, 5 };
 
 	return lens[id % ARRAY_LEN(lens)];
 }
@@ -418,18 +419,19 @@ static void world_free(struct world *w)
 
 static void world_step(struct world *w)
 {
-	static const size_t pushes[] = { 1, 30, 7, 400, 16, 2000, 3, 90 };
-	static const size_t rooms[] = { 5, 0, 900, 33, 0, 1, 3000 };
+	static const uint32_t most[] = { 3, 20, 20, 60, 60, 400, 2500 };
+	struct prng rnd; /* for one who goes on, too, the step is the same */
 
 	/* what the peers do comes before what the process does, which may die of it */
 	if (w->step < STEPS) {
 		struct peer *p = &w->peer[w->step % PEERS];
 		size_t i = (size_t)(p - w->peer);
 
-		p->pushed += pushes[w->step % ARRAY_LEN(pushes)];
+		prng_init(&rnd, script * 1000 + w->step);
+		p->pushed += prng_below(&rnd, most[prng_below(&rnd, ARRAY_LEN(most))]);
 		if (p->pushed > stream_len[i])
 			p->pushed = stream_len[i];
-		p->out_room += rooms[w->step % ARRAY_LEN(rooms)];
+		p->out_room += prng_below(&rnd, most[prng_below(&rnd, ARRAY_LEN(most))]);
 	} else {
 		for (size_t i = 0; i < PEERS; i++) {
 			w->peer[i].pushed = stream_len[i];
@@ -586,13 +588,16 @@ static void whatever_the_instant_it_dies_nothing_is_lost_or_done_twice(void **st
 	(void)state;
 	assert_int_equal(sigaction(SIGSEGV, &store, &was[0]), 0);
 	assert_int_equal(sigaction(SIGTRAP, &stored, &was[1]), 0);
-	here = world_new();
-	watched = true;
-	protect(here, PROT_READ);
-	world_run(here);
-	protect(here, PROT_READ | PROT_WRITE);
-	world_free(here);
-	here = NULL;
+	for (script = 1; script <= SCRIPTS; script++) {
+		print_message("# script %u\n", (unsigned int)script);
+		here = world_new();
+		watched = true;
+		protect(here, PROT_READ);
+		world_run(here);
+		protect(here, PROT_READ | PROT_WRITE);
+		world_free(here);
+		here = NULL;
+	}
 	sigaction(SIGSEGV, &was[0], NULL);
 	sigaction(SIGTRAP, &was[1], NULL);
 	print_message("# %lu instants, %lu stores of copies\n", n_instants, n_copied);
