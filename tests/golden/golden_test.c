@@ -285,7 +285,7 @@ static void try_image(const char *name, struct stream *s, enum drover_image_layo
 	else if (e)
 		(void)snprintf(why, sizeof(why), "%s", strerror(e));
 	result(!e, name, "read whole", why);
-	result(once.len == s->len && !memcmp(once.data, s->data, s->len), name,
+	result(once.data && once.len == s->len && !memcmp(once.data, s->data, s->len), name,
 	       "written again it is the same, octet by octet", "it differs");
 	stream_fini(&once);
 	cut_everywhere(name, s, layout, p);
