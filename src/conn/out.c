@@ -506,8 +506,10 @@ int out_adopt(struct conn *c, const void *data, size_t len, size_t partial)
 	o->sent = gone;
 	out_block(c->table, o->ref)->sent = o->base + (uint32_t)gone;
 	r = out_count(o);
-	if (r)
+	if (r) {
+		o->len = o->sent; /* nothing of it is charged */
 		return r;
+	}
 	c->out_pos += (uint32_t)o->len;
 	budget_add(c->watcher.budget, QUOTA_MEMORY, len);
 	list_append(&c->table->dirty, &c->dirty);
