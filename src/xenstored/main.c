@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "keeper/fdstore.h"
 #include "keeper/keeper.h"
 #include "xenstored/daemon.h"
 #include "xenstored/options.h"
@@ -75,10 +76,13 @@ static int start_keeper(struct program *p, struct keeper_options *k)
 	r = check_trace(p);
 	if (!r && p->opt->pid_file)
 		r = daemon_write_pid(p->opt->pid_file);
-	if (!r && !k->adopt)
+	if (!k->adopt)
+		k->listen_fd = fdstore_take_listener();
+	if (!r && !k->adopt && k->listen_fd < 0)
 		r = daemon_listen(&k->listen_fd);
 	if (r)
 		return r;
+	fdstore_put_listener(k->listen_fd);
 	k->pid_fd = daemon_pid_fd();
 	r = keeper_run(k);
 	daemon_unlisten();
