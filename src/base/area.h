@@ -37,8 +37,8 @@ int area_new(int fd, const char *boot_id, struct area **ret);
 /*
  * The area that is in fd. Not writable: a store to it is a bug (and a fault) until area_own. Until
  * area_settle, blocks can be claimed and none allocated.
- * ESTALE: empty, of another boot, or of another version of this program. EINVAL: not an area, or damaged.
- * -ENOMEM, or the file's error.
+ * ESTALE: empty, of another boot, or of another version of this program. EINVAL: not an area, or
+ * damaged. -ENOMEM, or the file's error.
  */
 int area_attach(int fd, const char *boot_id, bool writable, struct area **ret);
 
