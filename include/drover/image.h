@@ -265,8 +265,11 @@ struct drover_txn_state {
 	uint32_t tx_id;
 	uint32_t flags; /* DROVER_TXN_* */
 	uint64_t deaths_at_start;
+	uint64_t serial; /* rises with each that is started, of whatever connection */
 	uint64_t charge; /* octets besides those that go with accesses */
 };
+/* Its snapshot is that of the transaction whose state came before, but for the nodes that follow. */
+#define DROVER_TXN_CHAINED 4u
 #define DROVER_TXN_DOOMED 1u
 #define DROVER_TXN_WROTE 2u
 

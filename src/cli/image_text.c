@@ -218,6 +218,7 @@ static void text_txn(struct image_text *t, const struct drover_record *rec)
 	case DROVER_RECORD_TXN_STATE:
 		add_flag(t, "doomed", rec->txn_state.flags & DROVER_TXN_DOOMED);
 		add_flag(t, "wrote", rec->txn_state.flags & DROVER_TXN_WROTE);
+		add_flag(t, "chained", rec->txn_state.flags & DROVER_TXN_CHAINED);
 		image_text_number(t, "charge", rec->txn_state.charge);
 		break;
 	case DROVER_RECORD_TXN_ACCESS:

@@ -71,6 +71,7 @@ XFER void xfer_txn_state(struct xfer *x, struct drover_txn_state *s)
 	xfer_u32(x, "flags", &s->flags);
 	xfer_pad(x, 4);
 	xfer_u64(x, "deaths-at-start", &s->deaths_at_start);
+	xfer_u64(x, "serial", &s->serial);
 	xfer_u64(x, "charge", &s->charge);
 }
 

@@ -77,24 +77,6 @@ static int put_conns(struct state_checkpoint *cp)
 	return 0;
 }
 
-static int put_txns(const struct state_sink *s, const struct core *core)
-{
-	struct conn *c;
-	struct txn *t;
-	int r;
-
-	list_for_each(c, &core->conns.all, all) {
-		if (c->closing)
-			continue;
-		for (t = txn_first(&c->txns); t; t = txn_next(t)) {
-			r = rec_put_txn(s, t, core->store.live.root);
-			if (r)
-				return r;
-		}
-	}
-	return 0;
-}
-
 int state_checkpoint_new(struct core *core, const struct state_host *host,
 			 const struct state_sink *base, const struct state_sink *log,
 			 struct state_checkpoint **ret)
@@ -122,7 +104,7 @@ int state_checkpoint_new(struct core *core, const struct state_host *host,
 	if (!r)
 		r = put_conns(cp);
 	if (!r)
-		r = put_txns(log, core);
+		r = rec_put_txns(log, core, false);
 	if (r) {
 		state_checkpoint_free(cp);
 		return r;

@@ -233,7 +233,8 @@ static int load_connection(struct state_load *l, const struct drover_connection 
 	d = c->conn->domain;
 	d->introduced = true;
 	d->local_port = rec->evtchn;
-	d->gfn = rec->mfn;
+	if (rec->mfn) /* the seed layout says it here, DOMAIN_STATE in the other one */
+		d->gfn = rec->mfn;
 	if (rec->flags & DROVER_CONN_UNIQUE_ID)
 		d->unique = rec->unique_id;
 	if (rec->tdomid == DROVER_DOMID_NONE || rec->tdomid == rec->domid)
@@ -252,6 +253,7 @@ static int load_conn_gone(struct state_load *l, const struct drover_conn_gone *g
 		return load_fail(l, "connection %u is not known", g->conn_id);
 	if (c->conn->domain)
 		c->conn->domain->conn = NULL;
+	l->chain = NULL;
 	conn_discard(c->conn);
 	entry_free(l, CONTAINER_OF(c, struct load_conn_entry, c));
 	return 0;

@@ -203,6 +203,7 @@ static int load_pending(struct state_load *l, const struct drover_node *n)
 	struct store *s = &l->core->store;
 	struct perms *perms = NULL;
 	struct node *gone = NULL;
+	uint64_t retained;
 	struct txn *t;
 	struct path p;
 	int r;
@@ -212,8 +213,11 @@ static int load_pending(struct state_load *l, const struct drover_node *n)
 		r = load_path(l, NULL, &n->path, &p);
 	if (!r && n->perms.n)
 		r = load_perms(l, &n->perms, &perms);
+	retained = s->heap.retained;
 	if (!r)
 		r = edit(l, &t->tree, &p, n, perms, &gone);
+	/* its own copies are its own charge: see op_edited */
+	s->heap.retained = retained;
 	if (gone)
 		txn_removed(s, t, gone);
 	if (perms)
@@ -239,6 +243,7 @@ int load_base_node(struct state_load *l, const struct drover_node *n)
 	struct tree base = { 0 };
 	struct perms *perms = NULL;
 	struct node *gone = NULL;
+	uint64_t retained = s->heap.retained;
 	struct txn *t;
 	struct path p;
 	int r;
@@ -254,13 +259,16 @@ int load_base_node(struct state_load *l, const struct drover_node *n)
 		return r;
 	if (t->base) {
 		/* its own tree starts as the snapshot: nothing was done to it yet */
-		store_discard(s, TAKE(t->tree.root), false);
+		if (t->tree.root != t->base)
+			return load_fail(l, "transaction %u began before its snapshot", t->id);
+		t->tree.root->refs--;
 		base.root = t->base;
 		r = edit(l, &base, &p, n, perms, &gone);
 		store_discard(s, gone, false);
 		t->base = base.root;
 		t->tree.root = node_take(t->base);
 	}
+	s->heap.retained = retained;
 	if (perms)
 		perms_release(l->core->perms, perms);
 	return r;
@@ -315,6 +323,8 @@ int load_txn_state(struct state_load *l, const struct drover_txn_state *rec)
 	t = txn_find(&c->conn->txns, rec->tx_id);
 	if (t && t->doomed && !(rec->flags & DROVER_TXN_DOOMED)) {
 		/* it was only named so far: now all that it saw follows */
+		if (l->chain == t)
+			l->chain = NULL;
 		txn_free(&l->core->store, &c->conn->txns, t);
 		c->conn->n_txns--;
 		t = NULL;
@@ -324,6 +334,16 @@ int load_txn_state(struct state_load *l, const struct drover_txn_state *rec)
 	if (r)
 		return r;
 	t->deaths_at_start = rec->deaths_at_start;
+	t->serial = rec->serial;
+	if (rec->flags & DROVER_TXN_CHAINED) {
+		if (!l->chain || !l->chain->base || t->base == NULL)
+			return load_fail(l, "transaction %u starts from none", rec->tx_id);
+		store_discard(&l->core->store, t->base, false);
+		store_discard(&l->core->store, t->tree.root, false);
+		t->base = node_take(l->chain->base);
+		t->tree.root = node_take(l->chain->base);
+	}
+	l->chain = t;
 	if (rec->flags & DROVER_TXN_DOOMED && !t->doomed)
 		txn_doom(&l->core->store, &l->core->ages, t);
 	t->wrote |= (rec->flags & DROVER_TXN_WROTE) != 0;
@@ -372,6 +392,7 @@ int load_txn_end(struct state_load *l, const struct drover_txn *rec)
 	r = find_txn(l, rec->conn_id, rec->tx_id, &t);
 	if (r)
 		return r;
+	l->chain = NULL;
 	txn_free(&l->core->store, &c->conn->txns, t);
 	c->conn->n_txns--;
 	return 0;

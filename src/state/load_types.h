@@ -21,6 +21,7 @@ struct state_load {
 	struct tree_build build;
 	struct load_conns conns; /* owned */
 	struct load_host host;
+	const struct txn *chain; /* borrowed: whose state came last; NULL: it has ended */
 	/* the list of the node before, which is mostly the next one's, too */
 	struct perms *last_perms; /* owned reference; NULL: none */
 	uint8_t last_raw[64];

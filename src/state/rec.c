@@ -125,17 +125,25 @@ int rec_put_conn_gone(const struct state_sink *s, uint32_t conn_id)
 	return put(s, &rec);
 }
 
-int rec_put_txn_state(const struct state_sink *s, const struct txn *t, uint64_t extra)
+static int put_txn_state(const struct state_sink *s, const struct txn *t, uint64_t extra,
+			 bool chained)
 {
 	struct drover_record rec = { .type = DROVER_RECORD_TXN_STATE };
 
 	rec.txn_state.conn_id = rec_conn_id(t->owner);
 	rec.txn_state.tx_id = t->id;
 	rec.txn_state.flags = (t->doomed ? DROVER_TXN_DOOMED : 0) |
-			      (t->wrote ? DROVER_TXN_WROTE : 0);
+			      (t->wrote ? DROVER_TXN_WROTE : 0) |
+			      (chained ? DROVER_TXN_CHAINED : 0);
 	rec.txn_state.deaths_at_start = t->deaths_at_start;
+	rec.txn_state.serial = t->serial;
 	rec.txn_state.charge = extra;
 	return put(s, &rec);
+}
+
+int rec_put_txn_state(const struct state_sink *s, const struct txn *t, uint64_t extra)
+{
+	return put_txn_state(s, t, extra, false);
 }
 
 int rec_put_txn_touched(const struct state_sink *s, const struct txn *t, const char *path,
@@ -305,12 +313,11 @@ static int queued(const struct conn *c, size_t (*peek)(const struct conn *c, voi
 	return 0;
 }
 
-int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t fd,
-		       bool unique_id)
+int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t fd, bool unique_id)
 {
 	const struct conn_queued q = conn_queued(c);
 	struct drover_record rec = { .type = DROVER_RECORD_CONNECTION };
-	size_t in_len = conn_peek_input(c, NULL, 0);
+	size_t in_len = c->in_len;
 	uint8_t *in, *out = NULL;
 	int r;
 
@@ -319,10 +326,9 @@ int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t
 	rec.connection.fd = fd;
 	if (c->domain) {
 		rec.connection.domid = c->domain->domid;
-		rec.connection.tdomid = c->domain->target ? c->domain->target->domid
-							  : DROVER_DOMID_NONE;
+		rec.connection.tdomid =
+			c->domain->target ? c->domain->target->domid : DROVER_DOMID_NONE;
 		rec.connection.evtchn = c->domain->local_port;
-		rec.connection.mfn = c->domain->gfn;
 		rec.connection.unique_id = c->domain->unique;
 		rec.connection.flags = unique_id ? DROVER_CONN_UNIQUE_ID : 0;
 	}
@@ -360,9 +366,11 @@ static void put_differing(void *data, const char *path, size_t len, const struct
 		       : rec_put_node(d->s, d->conn_id, d->tx_id, path, len, b);
 }
 
-int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct node *live)
+/* before: the snapshot of the transaction put before, or the live tree. */
+static int put_txn(const struct state_sink *s, const struct txn *t, const struct node *before,
+		   bool chained)
 {
-	const struct node *base = t->base ? t->base : live;
+	const struct node *base = t->base ? t->base : before;
 	struct differing d = { .s = s, .conn_id = rec_conn_id(t->owner), .tx_id = t->id };
 	uint64_t extra = t->charge - TXN_CHARGE;
 	struct txn_access *a;
@@ -370,10 +378,10 @@ int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct no
 
 	list_for_each(a, &t->order, link)
 		extra -= TXN_NODE_CHARGE + a->len;
-	r = rec_put_txn_state(s, t, extra);
+	r = put_txn_state(s, t, extra, chained);
 	d.base = true;
 	if (!r)
-		r = tree_diff("/", 1, live, base, put_differing, &d);
+		r = tree_diff("/", 1, before, base, put_differing, &d);
 	if (r || d.r)
 		return r ? r : d.r;
 	list_for_each(a, &t->order, link) {
@@ -384,4 +392,59 @@ int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct no
 	d.base = false;
 	r = tree_diff("/", 1, base, t->tree.root, put_differing, &d);
 	return r ? r : d.r;
+}
+
+/* Those without a snapshot first, then the youngest before the older ones. */
+static int txn_order(const void *a, const void *b)
+{
+	const struct txn *x = *(struct txn *const *)a, *y = *(struct txn *const *)b;
+
+	if (x->doomed != y->doomed)
+		return x->doomed ? -1 : 1;
+	return x->serial > y->serial ? -1 : x->serial < y->serial;
+}
+
+static int all_txns(const struct core *core, struct txn ***ret, size_t *ret_n)
+{
+	struct txn **list = NULL, *t;
+	struct conn *c;
+	size_t n = 0, at = 0;
+
+	list_for_each(c, &core->conns.all, all)
+		n += c->closing ? 0 : c->n_txns;
+	list = calloc(n + 1, sizeof(struct txn *));
+	if (!list)
+		return FAULT(-ENOMEM);
+	list_for_each(c, &core->conns.all, all)
+		for (t = c->closing ? NULL : txn_first(&c->txns); t && at < n; t = txn_next(t))
+			list[at++] = t;
+	qsort(list, at, sizeof(struct txn *), txn_order);
+	*ret = list;
+	*ret_n = at;
+	return 0;
+}
+
+int rec_put_txns(const struct state_sink *s, const struct core *core, bool plainly)
+{
+	struct drover_record rec = { .type = DROVER_RECORD_TXN };
+	const struct node *live = core->store.live.root, *before = live;
+	struct txn **list = NULL;
+	size_t n = 0;
+	int r;
+
+	r = all_txns(core, &list, &n);
+	if (r)
+		return r;
+	for (size_t i = 0; i < n && !r; i++) {
+		rec.txn.conn_id = rec_conn_id(list[i]->owner);
+		rec.txn.tx_id = list[i]->id;
+		if (plainly)
+			r = put(s, &rec);
+		if (!r)
+			r = put_txn(s, list[i], before, before != live);
+		if (list[i]->base)
+			before = list[i]->base;
+	}
+	free(list);
+	return r;
 }

@@ -27,8 +27,8 @@ static inline uint32_t rec_conn_id(const struct conn *c)
 }
 
 /*
- * A node of the committed tree (c NULL), or of a transaction's own (access DROVER_ACCESS_*). n NULL:
- * removed with all below. All of these: errors of the sink.
+ * A node of the committed tree (c NULL), or of a transaction's own (access DROVER_ACCESS_*). n
+ * NULL: removed with all below. All of these: errors of the sink.
  */
 int rec_put_node(const struct state_sink *s, uint32_t conn_id, uint32_t tx_id, const char *path,
 		 size_t len, const struct node *n);
@@ -66,9 +66,10 @@ int rec_put_connection(const struct state_sink *s, const struct conn *c, int32_t
 		       bool unique_id);
 
 /*
- * A transaction whole: its state, what its snapshot differs in from live, what it touched, what it
- * made of it.
+ * Every open transaction whole: its state, what its snapshot differs in from that of the next
+ * younger one (the youngest: from the live tree), what it touched, what it made of it. So the
+ * snapshots together cost what has changed since the oldest. plainly: with TRANSACTION_DATA, too.
  */
-int rec_put_txn(const struct state_sink *s, const struct txn *t, const struct node *live);
+int rec_put_txns(const struct state_sink *s, const struct core *core, bool plainly);
 
 #endif

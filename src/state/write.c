@@ -63,26 +63,6 @@ static int put_nodes(const struct core *core, const struct state_sink *s)
 	return r;
 }
 
-static int put_txns(const struct core *core, const struct state_sink *s)
-{
-	struct drover_record rec = { .type = DROVER_RECORD_TXN };
-	const struct conn *c;
-	struct txn *t;
-	int r = 0;
-
-	list_for_each(c, &core->conns.all, all) {
-		for (t = txn_first((struct txn_set *)&c->txns); t && !c->closing && !r;
-		     t = txn_next(t)) {
-			rec.txn.conn_id = rec_conn_id(c);
-			rec.txn.tx_id = t->id;
-			r = s->put(s->data, &rec);
-			if (!r)
-				r = rec_put_txn(s, t, core->store.live.root);
-		}
-	}
-	return r;
-}
-
 int state_write(const struct core *core, const struct state_write_options *opt,
 		const struct state_sink *s)
 {
@@ -112,13 +92,12 @@ int state_write(const struct core *core, const struct state_write_options *opt,
 		if (!r && opt->quotas && d->introduced)
 			r = rec_put_domain(s, d);
 	if (!r && !opt->plain)
-		r = put_txns(core, s);
+		r = rec_put_txns(s, core, true);
 	rec = (struct drover_record){ .type = DROVER_RECORD_END };
 	return r ? r : s->put(s->data, &rec);
 }
 
-void state_degrades(const struct core *core, void (*tell)(void *data, const char *line),
-		    void *data)
+void state_degrades(const struct core *core, void (*tell)(void *data, const char *line), void *data)
 {
 	const struct conn *c;
 	const struct watch *w;

@@ -124,6 +124,7 @@ int txn_new(struct store *s, struct txn_set *set, struct txn_ages *ages, struct 
 	t->charge = TXN_CHARGE;
 	t->retained_at_start = s->heap.retained;
 	t->deaths_at_start = deaths;
+	t->serial = ++s->gen;
 	budget_add(budget, QUOTA_TRANSACTIONS, 1);
 	budget_add(budget, QUOTA_MEMORY, t->charge);
 	if (!budget->exempt)
