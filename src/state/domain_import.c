@@ -215,6 +215,17 @@ static void revive(struct domain_plan *p, struct txn *t)
 		core->log->txn(core->log_data, t);
 }
 
+/* Those that cannot go on see what came along all the same. */
+static void refresh_all(struct domain_plan *p)
+{
+	struct txn *t;
+
+	for (t = txn_first(&p->conn->txns); t; t = txn_next(t)) {
+		revive(p, t);
+		txn_doom(&p->core->store, &p->core->ages, t);
+	}
+}
+
 static int edit(struct domain_plan *p, struct txn *t, const struct drover_node *n)
 {
 	struct store *s = &p->core->store;
@@ -388,6 +399,7 @@ int domain_image_import(struct core *core, uint16_t domid, const uint8_t *image,
 	if (!r)
 		r = domain_plan_each(&p, set_state, NULL);
 	if (!r && p.conn) {
+		refresh_all(&p);
 		domain_plan_each(&p, go_on, NULL);
 		fire_elsewhere(&p);
 		if (core->log)
