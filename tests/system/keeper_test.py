@@ -30,6 +30,39 @@ def worker_is_a_child_with_a_name(d):
     equal(lib.family(d.pid), [d.pid, pid])
 
 
+def the_worker_has_given_up_what_it_does_not_need(d):
+    for again in "", "after a death", "after an update":
+        if again.endswith("death"):
+            disturb.kill_worker(d)
+        elif again:
+            disturb.live_update(d)
+        lib.serves(d)
+        pid = disturb.worker(d)
+        with open("/proc/%d/status" % pid) as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        equal(status["NoNewPrivs"], "1")
+        for name in "CapInh", "CapPrm", "CapEff", "CapAmb":
+            equal((name, int(status[name], 16)), (name, 0))
+        if os.geteuid() == 0:
+            equal(int(status["CapBnd"], 16), 0)
+        if sanitized(pid):
+            raise lib.Skip("a sanitizer needs more system calls")
+        equal(status["Seccomp"], "2")
+        here, there = (os.stat("/proc/%s/ns/net" % p).st_ino for p in ("self", pid))
+        if os.geteuid() == 0 and can_unshare():
+            assert here != there, "it is in our network namespace " + again
+
+
+def sanitized(pid):
+    with open("/proc/%d/maps" % pid) as f:
+        return "libasan" in f.read()
+
+
+def can_unshare():
+    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL,
+                          check=False).returncode == 0
+
+
 def who_connects_while_there_is_no_worker_is_served(d):
     d.process.send_signal(signal.SIGSTOP)       # the keeper: nobody starts another
     os.kill(disturb.worker(d), signal.SIGKILL)
@@ -369,7 +402,8 @@ def restart_with(a, m):
 
 if __name__ == "__main__":
     sys.exit(lib.main(__doc__, [
-        worker_is_a_child_with_a_name, who_connects_while_there_is_no_worker_is_served,
+        worker_is_a_child_with_a_name, the_worker_has_given_up_what_it_does_not_need,
+        who_connects_while_there_is_no_worker_is_served,
         sockets_that_clients_close_are_let_go, trace_file_and_its_switch_outlive_the_worker,
         reports_are_written_by_way_of_the_keeper, steps_of_an_update_are_checked,
         an_update_that_is_refused_leaves_the_daemon_serving,
