@@ -69,7 +69,7 @@ struct world {
 	struct watch_index watches;
 	struct hold_table holds;
 	struct budget budget;
-	struct conn *conn[PEERS];
+	struct conn *conn[PEERS]; /* NULL: gone */
 	uint32_t effect[PEERS * REQUESTS];
 	bool changed;
 	bool mute;    /* neighbours are not told */
@@ -265,6 +265,15 @@ static inline void log_refused(void *data, const struct conn *c, const struct wi
 	w->changed = true;
 }
 
+static inline void world_gone(void *data, struct conn *c)
+{
+	struct world *w = data;
+
+	for (size_t i = 0; i < PEERS; i++)
+		if (w->conn[i] == c)
+			w->conn[i] = NULL;
+}
+
 static inline void world_init(struct world *w)
 {
 	static const struct conn_log_ops log = { .has_changes = log_has_changes,
@@ -282,6 +291,7 @@ static inline void world_init(struct world *w)
 	w->t.store = &w->store;
 	w->t.watches = &w->watches;
 	w->t.handle = world_handle;
+	w->t.gone = world_gone;
 	w->t.data = w;
 	w->t.log = &log;
 	w->t.log_data = w;

@@ -186,7 +186,7 @@ static void damaged_run(struct world *w)
 		for (size_t i = 0; i < PEERS; i++) {
 			w->peer[i].out_len = 0;
 			w->peer[i].out_room = STREAM_MAX;
-			if (!w->conn[i]->closing)
+			if (w->conn[i])
 				conn_wake(w->conn[i]);
 		}
 		w->mute = true; /* of connections that may be gone nobody is told */
