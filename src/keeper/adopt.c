@@ -266,7 +266,7 @@ static void set_inherited(struct keeper *k, bool inherited)
 void adopt_give_written(struct keeper *k)
 {
 	struct update *u = &k->update;
-	char **argv = words_for_c(u->argv), path[PATH_MAX];
+	char **argv = words_for_c(u->argv);
 
 	if (!argv) {
 		update_fail(k, "no memory");
@@ -284,6 +284,12 @@ void adopt_give_written(struct keeper *k)
 	hide_journal(k, false);
 	set_inherited(k, false);
 	free(argv);
+}
+
+void adopt_give_undo(struct keeper *k)
+{
+	char path[PATH_MAX];
+
 	image_path(k, path);
 	unlink(path);
 }

@@ -26,5 +26,7 @@ void adopt_done(struct keeper *k);
 void adopt_give(struct keeper *k);
 /* The image is written. */
 void adopt_give_written(struct keeper *k);
+/* Part of update_fail: nobody is to find the image. */
+void adopt_give_undo(struct keeper *k);
 
 #endif

@@ -68,6 +68,8 @@ void update_fail(struct keeper *k, const char *fmt, ...)
 	}
 	probe_forget(u);
 	child_kill(&u->candidate);
+	if (u->phase == UPDATE_IMAGE)
+		adopt_give_undo(k);
 	u->phase = UPDATE_NONE;
 	set_verdict(k, why);
 	/* the candidate is the worker already: a successor brings the verdict with SERVE */

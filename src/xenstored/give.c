@@ -196,6 +196,7 @@ static int put(void *data, const struct drover_record *rec)
 			g->skipped = rec->connection.conn_id;
 		else if (c->id == g->order->asked_by)
 			r = put_asker(g, &mine.connection);
+		mine.connection.mfn = 0; /* the grant for xenstore is what it maps */
 	}
 	if (g->skipped && (rec->type == DROVER_RECORD_CONNECTION ||
 			   (rec->type == DROVER_RECORD_WATCH && rec->watch.conn_id == g->skipped)))

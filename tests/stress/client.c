@@ -116,14 +116,10 @@ static void ask_remove(struct client *c, uint32_t number)
 static void ask_perms_change(struct client *c, uint32_t number)
 {
 	struct key *k = &c->key[number];
-	uint32_t reader = 30000u + prng_below(&c->prng, 1000);
+	uint32_t reader = c->load->any_guest == c->domid ? 0 : c->load->any_guest;
 	char path[96], perms[48];
 	int len;
 
-	if (c->load->client[c->load->n_clients - 1].domid)
-		reader = c->load->client[c->load->n_clients - 1].domid;
-	if (reader == c->domid)
-		reader = 0;
 	key_path(c, number, path, sizeof(path));
 	len = snprintf(perms, sizeof(perms), "n%u%cr%u", c->domid, '\0', reader);
 	k->reader = reader;

@@ -40,6 +40,7 @@ struct load {
 	bool calm;     /* no new transactions */
 	unsigned int n_clients;
 	struct client *client; /* owned */
+	uint16_t any_guest;    /* 0: there is none */
 	long account[LOAD_ACCOUNTS];
 	long counter[LOAD_COUNTERS];
 	uint64_t ops, writes, reads, commits, conflicts, lost, held, events, audits, settles;

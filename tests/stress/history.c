@@ -143,8 +143,11 @@ static int run_open(struct run *run)
 		if (guests * l->n_clients < run->n_guests * (i + 1) && guests++ < run->n_guests)
 			r = guest_create(run, &c->domid);
 	}
-	for (unsigned int i = 0; !r && i < l->n_clients; i++)
+	for (unsigned int i = 0; !r && i < l->n_clients; i++) {
+		if (l->client[i].domid)
+			l->any_guest = l->client[i].domid;
 		r = client_open(&l->client[i]);
+	}
 	if (r)
 		run_fail(run, "preparing", r);
 	return r;
