@@ -241,7 +241,7 @@ static void tell_death(struct keeper *k, int status)
 	const char *how = WIFSIGNALED(status) ? "signal" : "exit status";
 	int number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 
-	log_error("worker %d ended by %s %d%s%s, the %llu. so far", (int)k->worker.pid, how, number,
+	log_error("worker %d ended by %s %d%s%s (death %llu)", (int)k->worker.pid, how, number,
 		  WIFSIGNALED(status) ? ": " : "", WIFSIGNALED(status) ? strsignal(number) : "",
 		  (unsigned long long)k->seat.deaths);
 }
