@@ -293,13 +293,19 @@ int domain_connect_ring(struct domain_table *t, struct domain *d, void *page, ui
 
 int domain_map_dom0(struct domain_table *t, uint32_t dom0_port, void **ret_page, uint32_t *ret_port)
 {
+	const struct domain *d = domain_find(t, 0);
 	uint32_t remote;
 	int r;
 
 	r = t->hv->ops->dom0_ring_map(t->hv, ret_page, &remote);
 	if (r)
 		return r;
-	r = t->hv->ops->evtchn_bind(t->hv, 0, dom0_port ? dom0_port : remote, ret_port);
+	if (dom0_port)
+		remote = dom0_port;
+	if (d->local_port) /* an earlier process bound it */
+		r = t->hv->ops->evtchn_rebind(t->hv, 0, remote, d->local_port, ret_port);
+	else
+		r = t->hv->ops->evtchn_bind(t->hv, 0, remote, ret_port);
 	if (r)
 		t->hv->ops->ring_unmap(t->hv, 0, *ret_page);
 	return r;
