@@ -32,6 +32,9 @@ int cli_stat(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_metrics(int argc, char **argv);
 int cli_control(int argc, char **argv);
+int cli_update(int argc, char **argv);
+
+int cli_domain(int argc, char **argv);
 
 /* Of files, without a daemon. */
 int cli_image(int argc, char **argv);

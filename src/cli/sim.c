@@ -23,7 +23,9 @@
 struct sim_args {
 	const char *dir;
 	char socket[256];
+	const char *from; /* another host, to take a domain's page from */
 	bool no_introduce;
+	bool as_left;
 	int argc; /* operands: the command, its arguments */
 	char **argv;
 	int script_argc; /* after -- */
@@ -36,11 +38,14 @@ static int usage(FILE *to)
 		"usage: drover sim [--dir DIR] [--socket PATH] COMMAND\n"
 		"  create [DOMID] [--no-introduce]  a new domain, made known to the daemon, with\n"
 		"                                   /local/domain/DOMID as its own\n"
+		"  create DOMID --from DIR          the same domain of another host, with its ring,\n"
+		"                                   not introduced\n"
 		"  list                             all domains\n"
 		"  introduce DOMID | release DOMID  to the daemon\n"
 		"  shutdown DOMID | resume DOMID    as the guest would\n"
 		"  destroy DOMID                    ends it\n"
-		"  run DOMID -- OP…                 speaks as that guest, over its ring\n"
+		"  run DOMID [--as-left] -- OP…     speaks as that guest, over its ring: anew, or on\n"
+		"                                   from where its last speaker stopped\n"
 		"%s"
 		"DIR: $DROVER_SIM_DIR, else %s, the daemon's --hv=sim:DIR.\n"
 		"PATH: $XENSTORED_PATH, else %s.\n",
@@ -117,6 +122,25 @@ static int domain_introduce(const struct sim_args *args, uint16_t domid)
 	return r;
 }
 
+/* The ring page, as the domain with that id has it on another host, where nobody speaks as it. */
+static int copy_page(const struct sim_args *args, uint16_t domid)
+{
+	struct sim_guest *from, *to;
+	int r;
+
+	r = sim_guest_open(args->from, domid, &from);
+	if (r)
+		return r;
+	r = sim_guest_open(args->dir, domid, &to);
+	if (!r) {
+		memcpy(sim_guest_page(to), sim_guest_page(from),
+		       sizeof(struct xenstore_domain_interface));
+		sim_guest_close(to);
+	}
+	sim_guest_close(from);
+	return r;
+}
+
 static int cmd_create(const struct sim_args *args, struct sim *s)
 {
 	int32_t want = args->argc > 1 ? domid_parse(args->argv[1]) : 0;
@@ -125,6 +149,8 @@ static int cmd_create(const struct sim_args *args, struct sim *s)
 
 	if (want < 0 || (args->argc > 1 && !want))
 		return want ? 2 : fail("domain 0", EEXIST);
+	if (args->from && !want)
+		return usage(stderr);
 	r = sim_domain_create(s, (uint16_t)want, &domid);
 	if (r == -EEXIST)
 		fprintf(stderr, "drover sim: domain %d exists already\n", want);
@@ -132,7 +158,14 @@ static int cmd_create(const struct sim_args *args, struct sim *s)
 		fail("create", r);
 	if (r)
 		return 1;
-	if (args->no_introduce) {
+	if (args->from) {
+		r = copy_page(args, domid);
+		if (r) {
+			sim_domain_destroy(s, domid);
+			return fail(args->from, r);
+		}
+	}
+	if (args->no_introduce || args->from) {
 		printf("domain %u: created, not introduced\n", domid);
 		return 0;
 	}
@@ -234,7 +267,7 @@ static int cmd_run(const struct sim_args *args, struct sim *s)
 	(void)s;
 	if (domid < 0 || !args->script_argc)
 		return domid < 0 ? 2 : usage(stderr);
-	r = sim_client_guest(args->dir, (uint16_t)domid, &c);
+	r = sim_client_guest(args->dir, (uint16_t)domid, args->as_left, &c);
 	if (r == -ENOENT)
 		fprintf(stderr, "drover sim: domain %d does not exist\n", domid);
 	else if (r == -ENOTCONN)
@@ -288,6 +321,10 @@ static int args_parse(struct sim_args *args, int argc, char **argv)
 		}
 		if (!strcmp(argv[i], "--no-introduce"))
 			args->no_introduce = true;
+		else if (!strcmp(argv[i], "--as-left"))
+			args->as_left = true;
+		else if (!strcmp(argv[i], "--from") && i + 1 < argc)
+			args->from = argv[++i];
 		else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
 			args->dir = argv[++i];
 		else if (!strcmp(argv[i], "--socket") && i + 1 < argc)

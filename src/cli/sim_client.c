@@ -118,7 +118,7 @@ static int guest_begin(struct sim_client *c)
 	return r == -ESRCH ? -EPIPE : r;
 }
 
-int sim_client_guest(const char *dir, uint16_t domid, struct sim_client **ret_client)
+int sim_client_guest(const char *dir, uint16_t domid, bool as_left, struct sim_client **ret_client)
 {
 	struct sim_client *c;
 	int r;
@@ -132,7 +132,7 @@ int sim_client_guest(const char *dir, uint16_t domid, struct sim_client **ret_cl
 	c->fd = -1;
 	c->req_id = (uint32_t)now_ms(); /* unlike what replies left behind may carry */
 	r = sim_guest_open(dir, domid, &c->guest);
-	if (!r)
+	if (!r && !as_left)
 		r = guest_begin(c);
 	if (r) {
 		sim_client_free(c);
@@ -140,6 +140,16 @@ int sim_client_guest(const char *dir, uint16_t domid, struct sim_client **ret_cl
 	}
 	*ret_client = c;
 	return 0;
+}
+
+pid_t sim_client_peer(const struct sim_client *c)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return 0;
+	return peer.pid;
 }
 
 void sim_client_free(struct sim_client *c)

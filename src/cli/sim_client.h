@@ -6,8 +6,10 @@
 #ifndef DROVER_CLI_SIM_CLIENT_H
 #define DROVER_CLI_SIM_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct sim_client;
 
@@ -21,8 +23,14 @@ struct sim_reply {
 
 /* path: the daemon's socket. -errno. */
 int sim_client_connect(const char *path, struct sim_client **ret_client);
-/* dir: the simulated hypervisor's. -ENOENT, -EBUSY, other -errno; -ENOTCONN: not introduced. */
-int sim_client_guest(const char *dir, uint16_t domid, struct sim_client **ret_client);
+/*
+ * dir: the simulated hypervisor's. as_left: the ring goes on where its last speaker stopped, with
+ * its watches and transactions; else it begins anew. -ENOENT, -EBUSY, other -errno; -ENOTCONN: not
+ * introduced.
+ */
+int sim_client_guest(const char *dir, uint16_t domid, bool as_left, struct sim_client **ret_client);
+/* The process that listens on the socket; 0: not known. */
+pid_t sim_client_peer(const struct sim_client *c);
 void sim_client_free(struct sim_client *c);
 void sim_client_on_event(struct sim_client *c, sim_event_fn *fn, void *data);
 

@@ -26,7 +26,9 @@ const char sim_run_usage[] =
 	"  perms P           who may do what with it\n"
 	"  setperms P PERM…  n5 (owner 5, others nothing) r0 w3 b7 …\n"
 	"  watch P [COUNT]   watches it, and waits for COUNT events (1; 0: for ever)\n"
+	"  events [COUNT]    waits for events of watches that are set already\n"
 	"  begin             starts a transaction for what follows\n"
+	"  transaction ID    what follows is in that one, begun by an earlier speaker\n"
 	"  commit | abort    ends it\n";
 
 struct runner {
@@ -198,9 +200,41 @@ static int run_end(struct runner *r, const struct run_op *op, int argc, char **a
 	return err;
 }
 
+static uint32_t number_or(int argc, char **argv, int at, uint32_t otherwise)
+{
+	return argc > at ? (uint32_t)strtoul(argv[at], NULL, 10) : otherwise;
+}
+
+static int run_transaction(struct runner *r, const struct run_op *op, int argc, char **argv)
+{
+	r->tx_id = number_or(argc, argv, 0, 0);
+	printf("%s %u: what follows is in it\n", op->name, r->tx_id);
+	return 0;
+}
+
+/* Until there were so many more than before; 0: for ever. */
+static int wait_events(struct runner *r, const char *what, uint32_t before, uint32_t count)
+{
+	int err;
+
+	fflush(stdout);
+	while (!count || r->events - before < count) {
+		err = sim_client_wait_event(r->c, -1);
+		if (err) {
+			printf("%s: failed: %s\n", what, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int run_events(struct runner *r, const struct run_op *op, int argc, char **argv)
+{
+	return wait_events(r, op->name, r->events, number_or(argc, argv, 0, 1));
+}
+
 static int run_watch(struct runner *r, const struct run_op *op, int argc, char **argv)
 {
-	uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
 	const char *path = argv[0], *token = argv[0];
 	uint32_t before = r->events;
 	int err;
@@ -214,15 +248,7 @@ static int run_watch(struct runner *r, const struct run_op *op, int argc, char *
 	if (err)
 		return err;
 	printf("watching\n");
-	fflush(stdout);
-	while (!count || r->events - before < count) {
-		err = sim_client_wait_event(r->c, -1);
-		if (err) {
-			printf("watch %s: failed: %s\n", argv[0], strerror(-err));
-			return err;
-		}
-	}
-	return 0;
+	return wait_events(r, argv[0], before, number_or(argc, argv, 1, 1));
 }
 
 static const struct run_op ops[] = {
@@ -234,7 +260,9 @@ static const struct run_op ops[] = {
 	{ "perms", XS_GET_PERMS, 1, 1, run_plain },
 	{ "setperms", XS_SET_PERMS, 2, RUN_WORDS_MAX, run_plain },
 	{ "watch", XS_WATCH, 1, 2, run_watch },
+	{ "events", XS_WATCH_EVENT, 0, 1, run_events },
 	{ "begin", XS_TRANSACTION_START, 0, 0, run_begin },
+	{ "transaction", XS_TRANSACTION_START, 1, 1, run_transaction },
 	{ "commit", XS_TRANSACTION_END, 0, 0, run_end },
 	{ "abort", XS_TRANSACTION_END, 0, 0, run_end },
 };
