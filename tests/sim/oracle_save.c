@@ -184,8 +184,12 @@ static void note_queued(struct oracle *o)
 		size_t queued = conn_queued(c->conn).octets;
 		uint64_t left = c->end - c->read - on_the_way(o, c);
 
+		/* begun anew, which is told when the round is over: it may never have been */
+		if (c->conn->failed ||
+		    (c->restarting && !c->conn->watcher.n && !c->conn->n_txns))
+			model_conn_forget(c);
 		if (c->unread || c->restarting || c->conn->failed) {
-			c->unread = true;
+			c->unread |= !c->restarting;
 			oracle_msgs_clear(c);
 			c->q_before = queued;
 			continue;
