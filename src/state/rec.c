@@ -5,6 +5,7 @@
  */
 #include "state/rec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,10 @@
 #include "base/own.h"
 #include "store/walk.h"
 #include "txn/access.h"
+
+#define DEPTH_MAX (UINT16_MAX - 1u) /* of a watch, in a record */
+
+static_assert(DEPTH_MAX > XENSTORE_ABS_PATH_MAX / 2, "no path is as deep as that");
 
 static int put(const struct state_sink *s, const struct drover_record *rec)
 {
@@ -96,7 +101,8 @@ int rec_put_watch(const struct state_sink *s, const struct watch *w, bool remove
 		rec.type = DROVER_RECORD_UNWATCH;
 	} else if (w->depth != WATCH_DEPTH_ANY && !plain) {
 		rec.type = DROVER_RECORD_WATCH_DEPTH;
-		rec.watch.depth = w->depth;
+		/* more than the record can say is more than any path has */
+		rec.watch.depth = w->depth < DEPTH_MAX ? w->depth : DEPTH_MAX;
 	}
 	return put(s, &rec);
 }

@@ -35,7 +35,7 @@ int __wrap_conn_commit(struct conn_table *t);
 static uint64_t random_gap(struct crash *c)
 {
 	c->random = c->random * 6364136223846793005u + 1442695040888963407u;
-	return 1 + (c->random >> 33) % c->gap;
+	return 1 + (c->random >> 33) % (c->gap * (1 + c->barren++));
 }
 
 /* Whether the request that is handled now has been under way at a death: it would be refused. */
@@ -106,6 +106,7 @@ int __wrap_conn_commit(struct conn_table *t)
 	r = __real_conn_commit(t);
 	c->committing = false;
 	if (!r) {
+		c->barren = 0;
 		alloc_pause();
 		oracle_save(current->oracle);
 		alloc_resume();
