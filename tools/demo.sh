@@ -1,15 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # make demo: a daemon on a simulated hypervisor, three guests and a toolstack; shows what they say
-# to each other and what the daemon says about them. Uses a directory of its own and ends what it
-# started. Usage: tools/demo.sh [BUILD]
+# to each other and what the daemon says about them, and that nothing is lost when it is killed, is
+# replaced, or a guest moves to another one. Uses a directory of its own and ends what it started.
+# Usage: tools/demo.sh [BUILD]
 set -euo pipefail
 
 build=$(cd "${1:-build}" && pwd)
 dir=$(mktemp -d /tmp/drover-demo.XXXXXX)
-pid=
+pid= pid2= load=
 end() {
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+	for p in $load $pid $pid2; do
+		kill "$p" 2>/dev/null || true
+	done
 	rm -rf "$dir"
 }
 trap end EXIT
@@ -34,6 +37,29 @@ run() {
 guest() {
 	printf 'guest %s: %s\n' "$1" "$2"
 	drover sim run "$1" -- "$2" | sed 's/^/    /' || true
+}
+
+# The process that serves; the main one, $pid, holds what outlives it.
+worker() {
+	local children
+	read -r children <"/proc/$pid/task/$pid/children"
+	echo "${children%% *}"
+}
+
+# Waits until every client of the load was answered, so many times more.
+all_served() {
+	local n=$1
+	while [ "$n" -gt 0 ]; do
+		read -r -u "$from_load" line || { cat "$dir/load"; exit 1; }
+		case $line in progress*) n=$((n - 1)) ;; esac
+	done
+}
+
+# The lines of the log that are new since the last call.
+logged=0
+log() {
+	tail -n +$((logged + 1)) "$dir/log" | sed 's/^/    /'
+	logged=$(wc -l <"$dir/log")
 }
 
 # Prints the lines of descriptor 3, up to one that holds a word where one is given.
@@ -87,7 +113,7 @@ run drover control quota set nodes 8
 guest 3 'write a/1 x ; write a/2 x ; write a/3 x ; write a/4 x ; write a/5 x ; write a/6 x'
 guest 3 'write a/7 x'
 echo "The daemon's log says why:"
-sed 's/^/    /' "$dir/log"
+log
 run drover top --once
 echo "$ drover metrics | grep 'refus.*domain=\"3\"' | grep -v ' 0\$'"
 drover metrics | grep 'refus.*domain="3"' | grep -v ' 0$'
@@ -95,3 +121,78 @@ drover metrics | grep 'refus.*domain="3"' | grep -v ' 0$'
 say "Guest 3 ends: nothing of it stays"
 run drover sim destroy 3
 run drover ls /local/domain
+run drover control quota set nodes 1000
+
+say "The process that serves is killed, again and again: guest 1 has a transaction open meanwhile"
+script='begin ; read data/mode ; watch data/go 2 ; write data/plan kept ; commit'
+printf 'guest 1: %s\n' "$script"
+exec 3< <(exec drover sim run 1 -- "$script")
+hear watching
+echo "16 clients and 4 guests at work, each of which checks every answer and event it gets:"
+coproc LOAD {
+	exec "$build/tests/stress/stress-history" --sim "$DROVER_SIM_DIR" --clients 16 --guests 4 \
+		"$XENSTORED_PATH" 2>"$dir/load"
+}
+load=$LOAD_PID
+# bash forgets a coprocess that ends, and its descriptors.
+exec {from_load}<&"${LOAD[0]}" {to_load}>&"${LOAD[1]}" {LOAD[1]}>&-
+all_served 1
+for _ in 1 2 3 4 5; do
+	printf '$ kill -9 %s\n' "$(worker)"
+	kill -9 "$(worker)"
+	all_served 5
+done
+log
+echo "Guest 1's transaction and watch are those that it had:"
+run drover write /local/domain/1/data/go now
+hear
+
+say "Live update, under the same load: another program takes the daemon's place"
+run drover update "$build/drover-xenstored"
+all_served 5
+log
+echo "A program that is no daemon is refused, and nobody notices either:"
+run drover update /bin/false 2>&1 || true
+echo "What the load has seen and checked meanwhile:"
+exec {to_load}>&-
+result=
+while read -r -u "$from_load" line; do
+	result=$line
+done
+wait "$load" || { cat "$dir/load"; exit 1; }
+load=
+counted() {
+	sed -E "s/.*\"$1\": ([0-9]+).*/\1/" <<<"$result"
+}
+printf '    %s requests, %s of them writes; %s events, %s transactions committed; failures: %s\n' \
+	"$(counted ops)" "$(counted writes)" "$(counted events)" "$(counted commits)" \
+	"$(counted failures)"
+
+say "Guest 1 moves to a second host, in the middle of a transaction"
+script='watch data/go ; begin ; read data/mode ; write data/plan "carried over"'
+said=$(guest 1 "$script")
+echo "$said"
+id=$(sed -n 's/.*begin: transaction //p' <<<"$said")
+host2=$dir/host2
+mkdir "$host2"
+on2() {
+	printf 'host2$ %s\n' "$*"
+	there "$@"
+}
+there() {
+	XENSTORED_RUNDIR=$host2 XENSTORED_PATH=$host2/socket DROVER_SIM_DIR=$host2/hv "$@"
+}
+echo "host2\$ drover-xenstored -N --hv=sim:$host2/hv"
+exec 5< <(there exec drover-xenstored -N -P --hv="sim:$host2/hv" 2>"$host2/log")
+read -r -u 5 pid2 || { cat "$host2/log"; exit 1; }
+cd "$dir"
+run drover domain export 1 --output guest1
+on2 drover sim create 1 --from "$DROVER_SIM_DIR"
+on2 drover domain import --introduce 1044476:1 guest1
+run drover sim destroy 1
+on2 drover write /local/domain/1/data/go there
+echo "It goes on there where it stopped here, with its ring, its transaction and its watch:"
+script="events ; transaction $id ; read data/plan ; commit ; read data/plan"
+printf 'guest 1: %s\n' "$script"
+there drover sim run 1 --as-left -- "$script" | sed 's/^/    /'
+on2 drover ls -p /local/domain
