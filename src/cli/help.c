@@ -79,6 +79,28 @@ static const struct command {
 	  "  -o, --output FILE  replaces FILE as a whole, for a textfile collector\n" },
 	{ "control", cli_control, "COMMAND [ARGUMENT]...",
 	  "a CONTROL command of the daemon; 'drover control help' lists them", NULL },
+	{ "update", cli_update, "[--timeout S] [--options WORDS] [FILE]",
+	  "another program takes the daemon's place, and nobody notices",
+	  "FILE: by default the one that runs, as it is on disk now. It is tried first; whatever it\n"
+	  "does wrong leaves the daemon as it is.\n"
+	  "  -t, --timeout S      seconds for all of it (60)\n"
+	  "  -c, --options WORDS  its command line, in one word; default: the running one's\n" },
+	{ "domain", cli_domain, "COMMAND [OPTION]...",
+	  "one domain's share of the store, from one daemon to another",
+	  "  quiesce DOMID    finishes its requests, then leaves its ring alone; unquiesce DOMID\n"
+	  "  export DOMID     quiesces it and writes its image; it stays quiesced\n"
+	  "  import [FILE]    makes of an image what it was made of, all or nothing, for a\n"
+	  "                   domain that is quiesced, and introduced\n"
+	  "export:\n"
+	  "      --with PATH        this subtree, too; may be repeated\n"
+	  "  -o, --output FILE      in place of standard output\n"
+	  "      --unquiesce        it goes on here\n"
+	  "import:\n"
+	  "      --as DOMID         for another domid: permissions, paths and values that name\n"
+	  "                         it are mapped, and each change is said\n"
+	  "      --introduce GFN:PORT\n"
+	  "                         quiesces and introduces it first, and sets it going\n"
+	  "      --unquiesce        sets it going\n" },
 	{ "image", cli_image, "COMMAND [OPTION]... FILE...",
 	  "images of a store or a domain, and libxl streams: look, check, convert, compare",
 	  "  dump FILE                  its records, a line each; --json\n"
