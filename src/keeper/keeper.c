@@ -512,11 +512,12 @@ int keeper_run(const struct keeper_options *o)
 	r = signals_open(&k);
 	if (!r)
 		r = files_read_boot_id(&k.seat);
-	if (!r && !o->no_journal)
-		r = files_open_journal(&k.seat, o->rundir, o->discard || o->adopt);
+	/* before the journal, which nobody empties for what is not there */
 	if (!r && o->adopt)
 		r = adopt_take(&k);
-	else if (!r && o->xen) {
+	if (!r && !o->no_journal)
+		r = files_open_journal(&k.seat, o->rundir, o->discard || o->adopt);
+	if (!r && o->xen && !o->adopt) {
 		r = hv_xen_keep(&k.seat.hv);
 		if (r)
 			log_error("cannot reach the Xen hypervisor: %s", strerror(-r));

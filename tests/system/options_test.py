@@ -103,7 +103,7 @@ def bad_options_are_named():
                            (["-w", "nonsense=1"], "nonsense"), (["-w", "watch-event=x"], "x"),
                            (["--hv=nonsense"], "nonsense"), (["--priv-domid", "99999"], "99999"),
                            (["-m", "x"], "-m"), (["--event", "x"], "-e"),
-                           (["--trace-control", "nonsense"], "nonsense"), (["-U"], "-U"),
+                           (["--trace-control", "nonsense"], "nonsense"), (["-U"], "state_dump"),
                            (["stray"], "stray")]:
             status, text = ends(directory, "-N", *args)
             assert status not in (0, None) and word in text, (args, status, text)
