@@ -160,7 +160,7 @@ static void nodes_arrive_with_values_access_and_charges(void **state)
 	assert_string_equal(ask(t.to, 0, XS_GET_PERMS, "/local/domain/5/data|"), "n5|r7|");
 	assert_string_equal(ask(t.to, 0, XS_READ, "/vm/u/name|"), "n");
 	assert_string_equal(ask(t.to, 0, XS_READ, "/vm/other|"), "ENOENT|");
-	assert_int_equal(domain_find(&t.to->core->domains, 5)->budget.used[QUOTA_NODES], 3);
+	assert_int_equal(domain_find(&t.to->core->domains, 5)->budget.used[QUOTA_NODES], 4);
 	/* its death takes them along, wherever they are */
 	fake_destroy(&t.to->hv, 5);
 	world_run(t.to, 0);
