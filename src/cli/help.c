@@ -81,8 +81,8 @@ static const struct command {
 	  "a CONTROL command of the daemon; 'drover control help' lists them", NULL },
 	{ "update", cli_update, "[--timeout S] [--options WORDS] [FILE]",
 	  "another program takes the daemon's place, and nobody notices",
-	  "FILE: by default the one that runs, as it is on disk now. It is tried first; whatever it\n"
-	  "does wrong leaves the daemon as it is.\n"
+	  "FILE: by default the one that runs, as it is on disk now. It is tried first;\n"
+	  "whatever it does wrong leaves the daemon as it is.\n"
 	  "  -t, --timeout S      seconds for all of it (60)\n"
 	  "  -c, --options WORDS  its command line, in one word; default: the running one's\n" },
 	{ "domain", cli_domain, "COMMAND [OPTION]...",

@@ -15,6 +15,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
+import disturb  # noqa: E402
 import openmetrics  # noqa: E402
 import peers  # noqa: E402
 from drover_cli import (  # noqa: E402
@@ -247,7 +248,8 @@ def help_tells_about_every_command(d):
     r = drover(d, "help")
     equal(drover(d, "--help").out, r.out)
     names = re.findall(r"^  ([a-z]+) ", r.text, re.M)
-    for name in ("ls read write rm chmod watch stat top metrics sim control help version").split():
+    for name in ("ls read write rm chmod watch stat top metrics sim control update domain image "
+                 "help version").split():
         assert name in names, name
         text = drover(d, "help", name).text
         assert text.startswith("usage: drover " + name), text
@@ -444,6 +446,47 @@ def stat_tells_about_the_daemon(d):
     assert int(words["connections"]) >= 1 and int(words["nodes"]) >= 3, words
 
 
+def update_replaces_the_daemon(d):
+    program = os.path.realpath(peers.build_dir() + "/drover-xenstored")
+    with peers.Daemon(d.kind) as own, own.connect() as x:
+        x.write("/kept", "1")
+        x.watch("/kept", "token")
+        x.next_event(TIMEOUT)
+        for args in ([], [program], [os.path.relpath(program)], ["-t", "30", program]):
+            pid = disturb.worker(own)
+            equal(drover(own, "update", *args).lines, [program + " serves"])
+            assert disturb.worker(own) != pid
+        for args, said in ((["/bin/false"], "the daemon goes on"), (["/none/such"], "No such file"),
+                           (["--options", "--hv=none"], "the daemon goes on")):
+            pid = disturb.worker(own)
+            assert said in refused(own, "update", *args).err, args
+            equal(disturb.worker(own), pid)
+            assert "no file was named" in x.control("live-update", "-s"), args
+        for args in (["-t", "soon"], ["a", "b"], ["--none"]):
+            refused(own, "update", *args, status=2)
+        x.write("/kept", "2")
+        equal(x.next_event(TIMEOUT), ("/kept", "token"))
+
+
+def a_guest_goes_on_where_its_last_speaker_stopped(d):
+    with peers.Daemon(d.kind) as own:
+        sim = ["sim", "--dir", own.dir]
+        drover(own, *sim, "create", "7")
+        drover(own, *sim, "run", "7", "--", "watch data/go ; begin ; write data/x 1")
+        drover(own, "write", "/local/domain/7/data/go", "1")
+        equal(drover(own, *sim, "run", "--as-left", "7", "--",
+                     "events 1 ; transaction 1 ; read data/x").lines,
+              ["event: data/go (token data/go)", "transaction 1: what follows is in it",
+               "read data/x: \"1\""])
+        assert "no such transaction" in refused(
+            own, *sim, "run", "7", "--", "transaction 1 ; commit").text
+        with peers.Daemon(d.kind) as there:
+            refused(there, "sim", "--dir", there.dir, "create", "8", "--from", own.dir)
+            equal(drover(there, "sim", "--dir", there.dir, "list").lines,
+                  drover(there, "sim", "--dir", there.dir, "list").lines[:2])
+            refused(there, "sim", "--dir", there.dir, "create", "--from", own.dir, status=2)
+
+
 # What another daemon does not have.
 
 def counters_of_another_daemon_are_not_made_up(d):
@@ -480,6 +523,7 @@ OURS = [ls_consistent_shows_one_moment, watch_keeps_to_its_depth, top_once_shows
         top_lives_on_a_terminal, top_leaves_the_terminal_as_it_was,
         counters_of_many_domains_are_all_there, metrics_are_openmetrics,
         metrics_replace_a_file_as_a_whole, stat_tells_about_the_daemon,
+        update_replaces_the_daemon, a_guest_goes_on_where_its_last_speaker_stopped,
         the_reader_of_metrics_is_strict]
 OTHERS = [counters_of_another_daemon_are_not_made_up]
 
