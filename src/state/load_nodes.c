@@ -58,7 +58,6 @@ static int intern(struct state_load *l, const struct drover_list *list, struct p
 int load_perms(struct state_load *l, const struct drover_list *list, struct perms **ret)
 {
 	size_t len = list->n * sizeof(struct drover_perm);
-	struct domain *owner;
 	int r;
 
 	if (!list->n || list->n > STATE_PERMS_MAX)
@@ -68,9 +67,6 @@ int load_perms(struct state_load *l, const struct drover_list *list, struct perm
 		return 0;
 	}
 	r = intern(l, list, ret);
-	/* every owner has a budget */
-	if (!r)
-		r = domain_restore(&l->core->domains, perms_owner(*ret), &owner);
 	if (r)
 		return r;
 	if (l->last_perms)
@@ -162,6 +158,7 @@ static int load_committed(struct state_load *l, const struct drover_node *n)
 	struct store *s = &l->core->store;
 	struct perms *perms = NULL;
 	struct node *gone = NULL;
+	struct domain *owner;
 	struct path p;
 	int r;
 
@@ -170,8 +167,14 @@ static int load_committed(struct state_load *l, const struct drover_node *n)
 		r = load_fail(l, "node %s has a value of %zu octets", p.str, n->value.len);
 	if (!r && n->perms.n)
 		r = load_perms(l, &n->perms, &perms);
-	if (r)
+	/* every owner has a budget; a snapshot's nodes may be of one who is gone */
+	if (!r && perms)
+		r = domain_restore(&l->core->domains, perms_owner(perms), &owner);
+	if (r) {
+		if (perms)
+			perms_release(l->core->perms, perms);
 		return r;
+	}
 	r = ENOENT;
 	if (l->building && perms && p.len > 1)
 		r = build(l, &p, n, perms);

@@ -244,6 +244,15 @@ void crash_run(struct world *w, void (*fn)(struct world *w))
 	alloc_track(false);
 }
 
+/* Checkpoints begin often, so that deaths meet them. */
+void crash_between_rounds(struct world *w)
+{
+	if (!w->crash)
+		return;
+	conn_commit(&w->core->conns);
+	journal_round(w->crash->journal);
+}
+
 /* --- making and unmaking -------------------------------------------------------------------- */
 
 void crash_init(struct world *w)

@@ -39,6 +39,9 @@ void crash_plan(struct world *w, uint64_t gap, uint64_t seed);
 /* What the daemon does: fn, which a death may cut short. Then another has taken over. */
 void crash_run(struct world *w, void (*fn)(struct world *w));
 
+/* What a daemon with a journal does between rounds. */
+void crash_between_rounds(struct world *w);
+
 /* Here the daemon may die. committed: what it did is final. */
 void crash_point(bool committed);
 

@@ -399,6 +399,7 @@ static void daemon_turn(struct world *w)
 	oracle_before_round(w->oracle);
 	alloc_resume();
 	w->moved |= core_round(w->core, w->now_ms);
+	crash_between_rounds(w);
 	alloc_pause();
 }
 
