@@ -170,11 +170,16 @@ static bool reads_our_journal(const struct update *u)
 	return line && (line[strlen(SEAT_VERSIONS)] == '\n' || !line[strlen(SEAT_VERSIONS)]);
 }
 
-/* A program that knows another journal, or none: it gets a whole image. */
+/* A program that knows another journal, or none: it gets a whole image, if it is a xenstored. */
 static void update_by_image(struct keeper *k)
 {
 	struct update *u = &k->update;
 
+	/* there is no way back from one: an option that every xenstored of this family tells of */
+	if (!strstr(u->said, "--no-domain-init")) {
+		update_fail(k, "%s is no xenstored, by what its --help says", u->file);
+		return;
+	}
 	free(u->argv);
 	u->argv = command_line(k);
 	if (u->argv)

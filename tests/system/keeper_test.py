@@ -38,6 +38,8 @@ def the_worker_has_given_up_what_it_does_not_need(d):
             disturb.live_update(d)
         lib.serves(d)
         pid = disturb.worker(d)
+        if "--no-sandbox" in open("/proc/%d/cmdline" % pid).read():
+            raise lib.Skip("this kind has none")
         with open("/proc/%d/status" % pid) as f:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
         equal(status["NoNewPrivs"], "1")
@@ -198,6 +200,56 @@ def one_update_at_a_time_and_it_can_be_given_up(d):
         disturb.live_update(d)
 
 
+def candidate(d):
+    """The process that only seems to load."""
+    for pid in lib.family(d.pid)[1:]:
+        with contextlib.suppress(FileNotFoundError), open("/proc/%d/comm" % pid) as f:
+            if f.read() == "cat\n":
+                return pid
+    return None
+
+
+def an_update_ends_with_the_worker_or_the_candidate(d):
+    claims = "[ \"$1\" = --help ] && { echo '%s'; exit 0; }\n" % VERSIONS
+    waits = script(d, "loads", claims + "exec cat /dev/zero >/dev/null\n")
+    with d.connect() as x:
+        start_update(x, waits)
+        until(lambda: candidate(d), "a candidate")
+        disturb.kill_worker(d)
+        assert b"worker ended" in x.recv_reply().payload
+        until(lambda: len(lib.family(d.pid)) == 2, "its end")
+        before = disturb.worker(d)
+        start_update(x, waits)
+        until(lambda: candidate(d), "a candidate")
+        os.kill(candidate(d), signal.SIGKILL)
+        assert b"signal 9" in x.recv_reply().payload
+        equal(disturb.worker(d), before)
+        x.write("/after", "1")
+
+
+def a_daemon_in_the_background_is_updated_too():
+    with scratch() as directory:
+        env = dict(os.environ, XENSTORED_RUNDIR=directory, XENSTORED_PATH=directory + "/socket")
+        argv = [lib.XENSTORED, "--hv=sim:%s/hv" % directory, "-F", directory + "/pid"]
+        subprocess.run(argv, env=env, check=True, timeout=lib.TIMEOUT)
+        pid = int(open(directory + "/pid").read())
+        gone = os.pidfd_open(pid)
+        try:
+            with peers.SocketClient(directory + "/socket") as x:
+                x.write("/a", "1")
+                for _ in range(2):
+                    start_update(x, lib.XENSTORED)
+                    equal(x.recv_reply().payload, b"OK\0")
+                    equal(x.read("/a"), b"1")
+            again = subprocess.run(argv, env=env, check=False, capture_output=True, text=True)
+            assert again.returncode == 1 and "pid" in again.stderr, again.stderr
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            assert select.select([gone], [], [], lib.TIMEOUT)[0], "it does not end"
+            os.close(gone)
+        assert not os.path.exists(directory + "/socket")
+
+
 def an_update_carries_everything_over(d):
     before = disturb.worker(d)
     domid = d.create_guest()
@@ -246,7 +298,8 @@ def a_guest_may_not_update(d):
 
 
 def new_options_come_with_an_update(d):
-    disturb.live_update(d, lib.XENSTORED, "-c", "-N -V --hv=sim:%s" % d.dir)
+    hv = "xen --no-sandbox" if d.kind == "drover-xen" else "sim:" + d.dir
+    disturb.live_update(d, lib.XENSTORED, "-c", "-N -V --hv=" + hv)
     lib.serves(d)
     with open("/proc/%d/cmdline" % d.pid) as f:
         assert "-V" in f.read().split("\0")
@@ -407,7 +460,9 @@ if __name__ == "__main__":
         sockets_that_clients_close_are_let_go, trace_file_and_its_switch_outlive_the_worker,
         reports_are_written_by_way_of_the_keeper, steps_of_an_update_are_checked,
         an_update_that_is_refused_leaves_the_daemon_serving,
-        one_update_at_a_time_and_it_can_be_given_up, an_update_carries_everything_over,
+        one_update_at_a_time_and_it_can_be_given_up,
+        an_update_ends_with_the_worker_or_the_candidate,
+        a_daemon_in_the_background_is_updated_too, an_update_carries_everything_over,
         several_updates_over_one_connection, a_guest_may_not_update,
         (new_options_come_with_an_update, {}), (who_dies_with_the_keeper, {}),
         without_a_journal_a_worker_s_death_is_the_end, a_journal_is_of_one_daemon,
