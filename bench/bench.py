@@ -66,6 +66,7 @@ def plan(scale):
                           str(s.connections[-1])]], .5 * s.time),
         Group('domains', [['domains', str(s.life_domains)]], .5 * s.time),
         Group('update', [['update', str(n), 'PROGRAM'] for n in s.nodes], .5 * s.time),
+        Group('move', sweep('move', s.nodes), .5 * s.time, only=('ours',)),
         Group('kill', [['kill', str(n)] for n in s.nodes], .5 * s.time, only=('ours',)),
         Group('journal', [['journal', 'write', '64', '16']], .6 * s.time, fresh=False,
               repeat=2 * s.repeat, only=('ours', 'plain')),

@@ -26,6 +26,7 @@ static const struct {
 	{ "memory", 3, false, test_memory },	 { "idledom", 1, true, test_idledom },
 	{ "domains", 1, true, test_domains },	 { "update", 2, false, test_update },
 	{ "kill", 1, false, test_kill },	 { "journal", 3, false, test_pipe },
+	{ "move", 1, true, test_move },
 };
 
 unsigned long arg_number(char **args, int i, unsigned long fallback)

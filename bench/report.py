@@ -210,6 +210,11 @@ def rows(s):
             outages('update', n, (2, 5, 25))),
         Row('the same when the worker is killed, ms', '≤ 5; 10; 40',
             outages('kill', n, (5, 10, 40))),
+        Row('export + import of a domain with 200 nodes, 30 watches, ms, ' + among(n),
+            '≤ 1, whatever the store holds',
+            [Cell(('move', str(i), 'move_ms'), at_most=1) for i in n]
+            + [Cell(('move', many, 'move_ms'), ('move', few, 'move_ms'), at_most=1.5,
+                    hidden=True)]),
         Row('WRITE/s with the journal ÷ without, 64 × 16', '≥ 0.9',
             [Cell(('journal', 'write-k64-d16', 'ops'), over_target='plain', at_least=.9)]),
         Row(f'drover image verify of {int(many):,} nodes, MB/s ÷ cat\'s', 'reported',

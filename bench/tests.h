@@ -55,6 +55,7 @@ void test_memory(struct bench *b, char **args);	  /* NODES WATCHES CONNECTIONS *
 void test_idledom(struct bench *b, char **args);  /* POPULATION... */
 void test_domains(struct bench *b, char **args);  /* DOMAINS */
 void test_update(struct bench *b, char **args);	  /* NODES PROGRAM */
+void test_move(struct bench *b, char **args);	  /* POPULATION... */
 void test_kill(struct bench *b, char **args);	  /* NODES */
 
 #endif
