@@ -252,15 +252,26 @@ void adopt_give(struct keeper *k)
 		update_fail(k, "%s: cannot be written", path);
 }
 
-static void set_inherited(struct keeper *k, bool inherited)
+/*
+ * As C xenstored opens its descriptors itself, or as ours are. It takes EAGAIN for the end of a
+ * connection.
+ */
+static void set_foreign(int fd, bool foreign)
 {
-	int flag = inherited ? 0 : FD_CLOEXEC;
+	int flags = fcntl(fd, F_GETFL);
 
-	fcntl(k->listen, F_SETFD, flag);
-	fcntl(k->seat.hv.evtchn_fd, F_SETFD, flag);
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, foreign ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+	fcntl(fd, F_SETFD, foreign ? 0 : FD_CLOEXEC);
+}
+
+static void set_all_foreign(struct keeper *k, bool foreign)
+{
+	set_foreign(k->listen, foreign);
+	set_foreign(k->seat.hv.evtchn_fd, foreign);
 	for (size_t i = 0; i < k->clients.n; i++)
 		if (k->clients.at[i].fd >= 0)
-			fcntl(k->clients.at[i].fd, F_SETFD, flag);
+			set_foreign(k->clients.at[i].fd, foreign);
 }
 
 void adopt_give_written(struct keeper *k)
@@ -276,13 +287,13 @@ void adopt_give_written(struct keeper *k)
 	/* from here on the image is what counts, and the worker would only change things */
 	child_kill(&k->worker);
 	hv_xen_give(&k->seat.hv);
-	set_inherited(k, true);
+	set_all_foreign(k, true);
 	hide_journal(k, true);
 	fflush(NULL);
 	execv(u->file, argv);
 	update_fail(k, "%s: %s", u->file, strerror(errno));
 	hide_journal(k, false);
-	set_inherited(k, false);
+	set_all_foreign(k, false);
 	free(argv);
 }
 

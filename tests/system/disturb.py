@@ -77,7 +77,7 @@ class History:
 
     def _fail(self, what):
         self.process.kill()
-        out, err = self.process.communicate()
+        out, err = self.process.stdout.read(), self.process.stderr.read()
         raise AssertionError("%s\n%s\n%s\n%s" % (what, out.decode()[-800:], err.decode()[-3000:],
                                                  self.d.output()[-3000:]))
 
