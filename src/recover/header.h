@@ -49,6 +49,7 @@ struct journal {
 	struct state_checkpoint *checkpoint; /* owned; NULL: none under way */
 	struct state_host host;
 	char trace_path[4097];
+	uint64_t log_min;  /* JOURNAL_LOG_MIN; tests have less */
 	uint64_t next_try; /* octets of log at which a checkpoint is tried again */
 	uint64_t n_checkpoints;
 	bool frozen;

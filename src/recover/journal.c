@@ -70,6 +70,7 @@ int journal_new(const int fd[JOURNAL_FILES], const char *boot_id, struct journal
 	}
 	j->header = area_user(j->area);
 	j->writable = true;
+	j->log_min = JOURNAL_LOG_MIN;
 	*j->header = (struct journal_header){ .magic = JOURNAL_MAGIC,
 					      .version = JOURNAL_VERSION };
 	*ret = j;
@@ -106,6 +107,7 @@ int journal_attach(const int fd[JOURNAL_FILES], const char *boot_id, bool writab
 		r = open_files(j, fd, writable);
 	if (!r) {
 		j->writable = writable;
+		j->log_min = JOURNAL_LOG_MIN;
 		j->header = area_user(j->area);
 		j->pair = j->header->holds & 1;
 		j->write = j->header->holds / 2 == JOURNAL_GOES_ON ? !j->pair : j->pair;
@@ -283,12 +285,19 @@ static void journal_break(struct journal *j)
  * What a checkpoint writes, open transactions too, is at most five times what has come since. More
  * log would be longer to read for who recovers: a record of it costs as much as three of a base.
  */
+static bool has_changes(void *data)
+{
+	struct journal *j = data;
+
+	return !j->broken && (log_file(j)->len != j->header->log[j->write].head || j->records.error);
+}
+
 static uint64_t log_limit(const struct journal *j)
 {
 	uint64_t preamble = j->header->log[j->write].preamble;
 	uint64_t part = (j->base[j->pair].len + preamble) / 4;
 
-	return preamble + (part > JOURNAL_LOG_MIN ? part : JOURNAL_LOG_MIN);
+	return preamble + (part > j->log_min ? part : j->log_min);
 }
 
 bool journal_round(struct journal *j)
@@ -309,6 +318,10 @@ bool journal_round(struct journal *j)
 		return false;
 	if (!j->checkpoint) {
 		if (log_file(j)->len < log_limit(j) + j->next_try)
+			return false;
+		/* what the base has must not be missing from the log before it */
+		conn_commit(&j->core->conns);
+		if (j->broken || has_changes(j))
 			return false;
 		r = checkpoint_begin(j);
 		if (r) {
@@ -332,13 +345,6 @@ void journal_freeze(struct journal *j, bool on)
 }
 
 /* --- commits ----------------------------------------------------------------------------- */
-
-static bool has_changes(void *data)
-{
-	struct journal *j = data;
-
-	return !j->broken && (log_file(j)->len != j->header->log[j->write].head || j->records.error);
-}
 
 static int put_commit(struct journal *j, uint64_t seq, const struct conn_word *words, size_t n)
 {
