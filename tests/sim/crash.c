@@ -18,6 +18,7 @@
 #include "recover/header.h"
 
 #define BOOT "a boot"
+#define CHECKPOINT_AT 20000u /* octets of log: often, so that deaths meet them */
 
 static struct world *current; /* whose daemon runs now */
 
@@ -106,7 +107,6 @@ int __wrap_conn_commit(struct conn_table *t)
 	r = __real_conn_commit(t);
 	c->committing = false;
 	if (!r) {
-		c->barren = 0;
 		alloc_pause();
 		oracle_save(current->oracle);
 		alloc_resume();
@@ -177,6 +177,7 @@ static void take_over(struct world *w)
 		w->peer[i].conn = NULL;
 	r = journal_attach(c->fd, BOOT, true, &c->journal);
 	if (!r) {
+		c->journal->log_min = CHECKPOINT_AT;
 		opt.area = journal_area(c->journal);
 		opt.counters = journal_counters(c->journal);
 		r = recover_new(c->journal, &opt, &c->recover);
@@ -241,10 +242,10 @@ void crash_run(struct world *w, void (*fn)(struct world *w))
 	c->armed = true;
 	fn(w);
 	c->armed = false;
+	c->barren = 0;
 	alloc_track(false);
 }
 
-/* Checkpoints begin often, so that deaths meet them. */
 void crash_between_rounds(struct world *w)
 {
 	if (!w->crash)
@@ -269,6 +270,7 @@ void crash_init(struct world *w)
 	alloc_track(true);
 	if (journal_new(c->fd, BOOT, &c->journal))
 		abort();
+	c->journal->log_min = CHECKPOINT_AT;
 	w->opt.area = journal_area(c->journal);
 	w->opt.counters = journal_counters(c->journal);
 	if (core_new(&w->opt, &w->hv.hv, &w->core) ||

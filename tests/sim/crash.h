@@ -25,7 +25,7 @@ struct crash {
 	uint64_t gap;	 /* the next one is planned so many points behind, at most; 0: none */
 	uint64_t passed; /* points, in all */
 	uint64_t deaths;
-	uint64_t barren; /* of them since something was committed: they grow further apart */
+	uint64_t barren; /* of them in one turn: they grow further apart */
 	uint64_t random;
 };
 
