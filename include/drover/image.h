@@ -268,7 +268,8 @@ struct drover_txn_state {
 	uint64_t serial; /* rises with each that is started, of whatever connection */
 	uint64_t charge; /* octets besides those that go with accesses */
 };
-/* Its snapshot is that of the transaction whose state came before, but for the nodes that follow. */
+/* Its snapshot is that of the transaction whose state came before, but for the nodes that follow.
+ */
 #define DROVER_TXN_CHAINED 4u
 #define DROVER_TXN_DOOMED 1u
 #define DROVER_TXN_WROTE 2u
