@@ -110,6 +110,18 @@ def program(folder, name, *link):
     assert said == "531 nodes, length: the image ends without END\n", said
 
 
+def the_manuals_example_is_a_program(folder):
+    with open(os.path.join(ROOT, "man/libdrover-image.3"), encoding="utf-8") as f:
+        text = re.search(r"^\.Bd -literal\n(.*?)^\.Ed$", f.read(), re.M | re.S).group(1)
+    source, binary = os.path.join(folder, "example.c"), os.path.join(folder, "example")
+    with open(source, "w", encoding="utf-8") as f:
+        f.write(text.replace("\\e", "\\"))
+    run("cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I", INCLUDE, source, "-o", binary,
+        LIBRARY + ".a")
+    with open(os.path.join(HERE, "c-4.17-many.img"), "rb") as image:
+        assert len(run(binary, stdin=image).splitlines()) == 531
+
+
 def a_program_reads_with_the_shared_library(folder):
     program(folder, "shared", "-L", os.path.dirname(LIBRARY), "-ldrover-image")
 
@@ -128,7 +140,7 @@ def needs_nothing_but_the_c_library(_folder):
 
 
 CASES = [exports_what_the_headers_declare, the_static_one_has_no_other_names_either,
-         headers_stand_alone,
+         headers_stand_alone, the_manuals_example_is_a_program,
          a_program_reads_with_the_shared_library, a_program_reads_with_the_static_library,
          needs_nothing_but_the_c_library]
 
