@@ -71,6 +71,11 @@ const char *recover_error(const struct recover *r)
 	return r->why;
 }
 
+const struct core *recover_core(const struct recover *r)
+{
+	return state_load_core(r->load);
+}
+
 const struct load_host *recover_host(const struct recover *r)
 {
 	return state_load_host(r->load);

@@ -20,6 +20,9 @@ void recover_free(struct recover *r);
 int recover_read(struct recover *r);
 const char *recover_error(const struct recover *r);
 
+/* Borrowed: what is read so far, without what the area holds. */
+const struct core *recover_core(const struct recover *r);
+
 /* The process's settings as the journal has them. Borrowed. */
 const struct load_host *recover_host(const struct recover *r);
 
