@@ -126,7 +126,8 @@ EXPORT int xc_evtchn_status(xc_interface *xch, xc_evtchn_status_t *status)
 		return shim_ret(-EINVAL);
 	sp = &t->port[status->port];
 	status->status = EVTCHNSTAT_closed;
-	if (atomic_load(&sp->kind) != SIM_PORT_DOMAIN)
+	if (atomic_load(&sp->kind) != SIM_PORT_DOMAIN ||
+	    atomic_load(&sp->epoch) != atomic_load(&t->epoch))
 		return 0;
 	status->status = EVTCHNSTAT_interdomain;
 	status->u.interdomain.dom = (domid_t)atomic_load(&sp->domid);

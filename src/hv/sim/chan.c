@@ -39,7 +39,7 @@ struct sim_chan {
 	struct wake_slot wake[WAKE_SLOTS];
 };
 
-/* Takes over every port in the table. */
+/* Takes over every port that this channel's device had bound; those of another are closed. */
 static void chan_resume(struct sim_chan *c)
 {
 	struct sim_table *t = c->s->table;
@@ -50,7 +50,7 @@ static void chan_resume(struct sim_chan *c)
 		uint32_t gport = atomic_load(&sp->gport);
 
 		if (kind > SIM_PORT_VIRQ || domid >= HV_DOMID_FIRST_RESERVED ||
-		    gport > SIM_GUEST_PORTS)
+		    gport > SIM_GUEST_PORTS || atomic_load(&sp->epoch) != c->epoch)
 			continue;
 		c->own[p] = (struct own_port){
 			.unique = atomic_load(&sp->unique),
