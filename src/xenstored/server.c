@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -48,7 +49,7 @@ struct server {
 	bool ending;	   /* sockets are left as they are: the keeper has them */
 	bool served;	   /* by the keeper's word */
 	uint64_t timer_at; /* ms; UINT64_MAX: not set */
-	uint64_t started_ms;
+	uint64_t started_ms; /* real time; of the first worker */
 };
 
 /* A client socket. */
@@ -441,7 +442,9 @@ static uint64_t host_uptime(void *data)
 {
 	struct server *s = data;
 
-	return uv_now(&s->loop) - s->started_ms;
+	uint64_t now = server_real_ms();
+
+	return now > s->started_ms ? now - s->started_ms : 0;
 }
 
 /* update.h: asks the keeper. */
@@ -515,7 +518,7 @@ int server_new(const struct worker_seat *seat, struct trace *trace, struct serve
 	s->seat = seat;
 	s->trace = trace;
 	s->timer_at = UINT64_MAX;
-	s->started_ms = uv_now(&s->loop);
+	s->started_ms = server_real_ms();
 	list_init(&s->waiting);
 	s->host = (struct control_host){
 		.trace_enable = host_trace_enable,
@@ -538,6 +541,20 @@ int server_new(const struct worker_seat *seat, struct trace *trace, struct serve
 	}
 	*ret = s;
 	return 0;
+}
+
+uint64_t server_real_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void server_set_started(struct server *s, uint64_t real_ms)
+{
+	if (real_ms)
+		s->started_ms = real_ms;
 }
 
 void server_core_options(struct server *s, struct core_options *opt)

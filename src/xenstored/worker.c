@@ -166,6 +166,7 @@ static void restore_host(struct worker *w)
 	const char *path = h && h->has_trace ? h->trace_path : w->opt->trace_file;
 	int r;
 
+	server_set_started(w->server, h ? h->started_ms : 0);
 	trace_enable(w->trace, h && h->has_trace ? h->trace_on : w->opt->trace_io);
 	if (!path || !*path)
 		return;
@@ -222,7 +223,8 @@ static int load_in_sandbox(struct worker *w)
 static int take_over(struct worker *w)
 {
 	struct recover_sockets sockets = { .find = server_find_client, .data = w->server };
-	struct state_host host = { .trace_on = trace_wanted(w->trace),
+	struct state_host host = { .started_ms = server_real_ms(),
+				   .trace_on = trace_wanted(w->trace),
 				   .trace_path = trace_path(w->trace) };
 	int r;
 

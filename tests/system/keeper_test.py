@@ -106,6 +106,19 @@ def trace_file_and_its_switch_outlive_the_worker(d):
         x.control("log", "on")
 
 
+def counters_go_on_where_they_were(d):
+    with d.connect() as x:
+        def counters():
+            words = x.control("stats").splitlines()[0].split()[1:]
+            return {k: int(v) for k, v in (w.split("=") for w in words)}
+        for again in disturb.kill_worker, disturb.live_update:
+            before = counters()
+            again(d)
+            after = counters()
+            for name in "requests", "rounds", "uptime_ms":
+                assert after[name] >= before[name] > 0, (name, before, after)
+
+
 def reports_are_written_by_way_of_the_keeper(d):
     report = d.dir + "/report"
     with d.connect() as x:
@@ -458,7 +471,8 @@ if __name__ == "__main__":
         worker_is_a_child_with_a_name, the_worker_has_given_up_what_it_does_not_need,
         who_connects_while_there_is_no_worker_is_served,
         sockets_that_clients_close_are_let_go, trace_file_and_its_switch_outlive_the_worker,
-        reports_are_written_by_way_of_the_keeper, steps_of_an_update_are_checked,
+        counters_go_on_where_they_were, reports_are_written_by_way_of_the_keeper,
+        steps_of_an_update_are_checked,
         an_update_that_is_refused_leaves_the_daemon_serving,
         one_update_at_a_time_and_it_can_be_given_up,
         an_update_ends_with_the_worker_or_the_candidate,
