@@ -113,12 +113,15 @@ void control_update_forget(struct control_update *u)
 	u->awaited = false;
 }
 
-void control_update_decide(struct control_update *u, struct core *core, uint64_t conn,
+bool control_update_decide(struct control_update *u, struct core *core, uint64_t conn,
 			   uint64_t position, const char *verdict)
 {
 	struct conn *c;
 
-	if (u->awaited && u->conn == conn && u->position == position)
+	/* of an update whose requester has gone: the next one may have begun since */
+	if (u->awaited && (u->conn != conn || u->position != position))
+		return false;
+	if (u->awaited)
 		u->file[0] = u->args[0] = '\0';
 	u->awaited = false;
 	u->decided = true;
@@ -126,8 +129,9 @@ void control_update_decide(struct control_update *u, struct core *core, uint64_t
 	u->position = position;
 	snprintf(u->verdict, sizeof(u->verdict), "%s", verdict);
 	if (!core)
-		return; /* it will find the verdict when it is served first */
+		return true; /* it will find the verdict when it is served first */
 	list_for_each(c, &core->conns.all, all)
 		if (c->id == conn)
 			c->contender.wake(&c->contender);
+	return true;
 }

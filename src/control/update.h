@@ -42,8 +42,11 @@ bool control_update_is_awaited(const struct control_update *u, const struct conn
 /* Its connection is gone. */
 void control_update_forget(struct control_update *u);
 
-/* How the request of that connection and position is to be answered; it is woken. */
-void control_update_decide(struct control_update *u, struct core *core, uint64_t conn,
+/*
+ * How the request of that connection and position is to be answered; it is woken. False: another
+ * one is awaited, which this says nothing of.
+ */
+bool control_update_decide(struct control_update *u, struct core *core, uint64_t conn,
 			   uint64_t position, const char *verdict);
 
 #endif

@@ -219,9 +219,12 @@ static void read_link(struct keeper *k, bool is_candidate)
 static void read_call(struct child *c)
 {
 	struct proto_msg m;
-	int fd;
+	int fd, r;
 
-	if (proto_recv(c->call, &m, false))
+	r = proto_recv(c->call, &m, false);
+	if (r && r != -EAGAIN)
+		kill(c->pid, SIGKILL); /* or what is left of this end would be ready for ever */
+	if (r)
 		return;
 	while (m.n_fds)
 		close(m.fd[--m.n_fds]);
@@ -275,8 +278,15 @@ static void on_worker_end(struct keeper *k)
 {
 	bool served = k->worker.serving;
 	int status = 0;
+	pid_t pid = waitpid(k->worker.pid, &status, WNOHANG);
 
-	if (waitpid(k->worker.pid, &status, WNOHANG) != k->worker.pid)
+	/*
+	 * It may have ended while this process was another program: a script's interpreter reaps
+	 * whatever it finds.
+	 */
+	if (pid < 0 && errno == ECHILD)
+		status = SIGKILL;
+	else if (pid != k->worker.pid)
 		return;
 	if (shall_go_on(k, status)) {
 		uint64_t pause = 0;

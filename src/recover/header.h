@@ -12,7 +12,7 @@
 /* What files hold, in one word so that it changes at once. */
 enum journal_holds {
 	JOURNAL_NOTHING,
-	JOURNAL_PAIR,	/* base and log of the pair */
+	JOURNAL_PAIR,	 /* base and log of the pair */
 	JOURNAL_GOES_ON, /* base and log of the pair, and the other log from its start */
 };
 
@@ -27,21 +27,22 @@ struct journal_log_head {
 struct journal_header {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t holds; /* enum journal_holds * 2 + pair */
-	uint32_t spare;
+	uint32_t holds;	     /* enum journal_holds * 2 + pair */
+	uint32_t generation; /* of holds: who reads while it changes has read nothing of use */
 	uint64_t base_len[2];
 	struct journal_log_head log[2];
 	struct core_counters counters;
 };
 
 struct journal {
-	struct area *area; /* owned */
+	struct area *area;	       /* owned */
 	struct journal_header *header; /* in the area */
 	struct record_file base[2];
 	struct record_file log[2];
 	bool has_log;
-	unsigned int pair;  /* the whole one */
-	unsigned int write; /* which log is written */
+	uint32_t generation; /* when it was attached */
+	unsigned int pair;   /* the whole one */
+	unsigned int write;  /* which log is written */
 	bool writable;
 	/* writing */
 	struct core *core; /* borrowed; NULL: not started */
@@ -55,6 +56,11 @@ struct journal {
 	bool frozen;
 	bool broken;
 };
+
+static inline uint32_t journal_generation(const struct journal *j)
+{
+	return __atomic_load_n(&j->header->generation, __ATOMIC_ACQUIRE);
+}
 
 /* Where the part of a log ends that is committed. */
 static inline uint64_t journal_log_end(const struct journal_header *h, unsigned int log)

@@ -29,6 +29,13 @@ const char *const journal_file_name[JOURNAL_FILES] = { "area", "base.0", "log.0"
 
 #define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
+/* Before the files change that a reader may be at. */
+static void set_holds(struct journal *j, enum journal_holds what, unsigned int pair)
+{
+	STORE(&j->header->generation, j->header->generation + 1);
+	STORE(&j->header->holds, journal_holds_make(what, pair));
+}
+
 static struct record_file *log_file(struct journal *j)
 {
 	return &j->log[j->write];
@@ -71,8 +78,7 @@ int journal_new(const int fd[JOURNAL_FILES], const char *boot_id, struct journal
 	j->header = area_user(j->area);
 	j->writable = true;
 	j->log_min = JOURNAL_LOG_MIN;
-	*j->header = (struct journal_header){ .magic = JOURNAL_MAGIC,
-					      .version = JOURNAL_VERSION };
+	*j->header = (struct journal_header){ .magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION };
 	*ret = j;
 	return 0;
 }
@@ -85,8 +91,12 @@ static int check_header(const struct journal *j)
 
 	if (h->magic != JOURNAL_MAGIC || h->version != JOURNAL_VERSION || what == JOURNAL_NOTHING)
 		return ENOENT;
-	if (what > JOURNAL_GOES_ON || h->base_len[j->pair] > j->base[j->pair].room) {
+	if (what > JOURNAL_GOES_ON) {
 		log_error("journal area: the header is damaged");
+		return EINVAL;
+	}
+	if (h->base_len[j->pair] > j->base[j->pair].room) {
+		log_error("journal %s: is shorter than the area says", j->base[j->pair].name);
 		return EINVAL;
 	}
 	return 0;
@@ -109,6 +119,7 @@ int journal_attach(const int fd[JOURNAL_FILES], const char *boot_id, bool writab
 		j->writable = writable;
 		j->log_min = JOURNAL_LOG_MIN;
 		j->header = area_user(j->area);
+		j->generation = journal_generation(j);
 		j->pair = j->header->holds & 1;
 		j->write = j->header->holds / 2 == JOURNAL_GOES_ON ? !j->pair : j->pair;
 		r = check_header(j);
@@ -184,7 +195,7 @@ static void checkpoint_done(struct journal *j)
 
 	checkpoint_end(j);
 	STORE(&j->header->base_len[pair], j->base[pair].len);
-	STORE(&j->header->holds, journal_holds_make(JOURNAL_PAIR, pair));
+	set_holds(j, JOURNAL_PAIR, pair);
 	j->pair = pair;
 	j->next_try = 0;
 	j->n_checkpoints++;
@@ -223,7 +234,7 @@ static int checkpoint_begin(struct journal *j)
 	j->header->log[to] = (struct journal_log_head){ .head = j->log[to].len,
 							.preamble = j->log[to].len,
 							.start = j->log[to].len };
-	STORE(&j->header->holds, journal_holds_make(JOURNAL_GOES_ON, j->pair));
+	set_holds(j, JOURNAL_GOES_ON, j->pair);
 	j->write = to;
 	j->records.checkpoint = j->checkpoint;
 	return 0;
@@ -261,7 +272,7 @@ static void journal_break(struct journal *j)
 	if (j->checkpoint)
 		checkpoint_end(j);
 	j->records.error = 0;
-	STORE(&j->header->holds, journal_holds_make(JOURNAL_NOTHING, 0));
+	set_holds(j, JOURNAL_NOTHING, 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		j->header->log[i] = (struct journal_log_head){ 0 };
 		record_file_empty(&j->base[i], 0);
@@ -289,7 +300,8 @@ static bool has_changes(void *data)
 {
 	struct journal *j = data;
 
-	return !j->broken && (log_file(j)->len != j->header->log[j->write].head || j->records.error);
+	return !j->broken &&
+	       (log_file(j)->len != j->header->log[j->write].head || j->records.error);
 }
 
 static uint64_t log_limit(const struct journal *j)

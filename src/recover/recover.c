@@ -26,11 +26,11 @@ static_assert(sizeof(struct conn_word) == sizeof(struct drover_word) &&
 	      "I/O words are the same in memory and in records");
 
 struct recover {
-	struct journal *j; /* borrowed */
+	struct journal *j;	 /* borrowed */
 	struct state_load *load; /* owned */
 	bool base_read;
-	bool goes_on;	    /* the second log is read */
-	uint64_t at[2];	    /* how far each log is read */
+	bool goes_on;	/* the second log is read */
+	uint64_t at[2]; /* how far each log is read */
 	bool has_commit;
 	uint64_t commit_seq;
 	const struct conn_word *commit_words; /* borrowed: in a log */
@@ -91,6 +91,7 @@ static int damaged(struct recover *r, const struct record_file *f, uint64_t at, 
 /* The records of a file from *at to end. */
 static int read_file(struct recover *r, const struct record_file *f, uint64_t *at, uint64_t end)
 {
+	bool is_log = f != &r->j->base[r->j->pair];
 	struct drover_image_error err;
 	struct drover_record rec;
 	size_t len;
@@ -101,6 +102,9 @@ static int read_file(struct recover *r, const struct record_file *f, uint64_t *a
 					 &err);
 		if (e)
 			return damaged(r, f, *at, e == EAGAIN ? "a record is cut off" : err.text);
+		/* octets of zero are this record, too */
+		if (rec.type == DROVER_RECORD_END && (is_log || *at + len != end))
+			return damaged(r, f, *at, "ends here, and does not end");
 		e = state_load_put(r->load, &rec);
 		if (e)
 			return e < 0 ? e : damaged(r, f, *at, state_load_error(r->load));
@@ -129,7 +133,7 @@ static int read_log(struct recover *r, unsigned int log)
 	return read_file(r, &j->log[log], &r->at[log], end);
 }
 
-int recover_read(struct recover *r)
+static int read_all(struct recover *r)
 {
 	struct journal *j = r->j;
 	uint64_t at = 0;
@@ -151,6 +155,15 @@ int recover_read(struct recover *r)
 		r->at[!j->pair] = j->header->log[!j->pair].start;
 	r->goes_on = true;
 	return read_log(r, !j->pair);
+}
+
+int recover_read(struct recover *r)
+{
+	int e = read_all(r);
+
+	if (e >= 0 && journal_generation(r->j) != r->j->generation)
+		return damaged(r, &r->j->base[r->j->pair], 0, "was replaced while it was read");
+	return e;
 }
 
 /* Counters of domains go on where they were. */

@@ -46,9 +46,9 @@ struct server {
 	struct control_update update;
 	int result;
 	bool channel_ready;
-	bool ending;	   /* sockets are left as they are: the keeper has them */
-	bool served;	   /* by the keeper's word */
-	uint64_t timer_at; /* ms; UINT64_MAX: not set */
+	bool ending;	     /* sockets are left as they are: the keeper has them */
+	bool served;	     /* by the keeper's word */
+	uint64_t timer_at;   /* ms; UINT64_MAX: not set */
 	uint64_t started_ms; /* real time; of the first worker */
 };
 
@@ -194,10 +194,10 @@ static void take_verdict(struct server *s, const struct proto_msg *m)
 {
 	if (m->n_ids < 2)
 		return;
-	if (s->journal)
+	if (control_update_decide(&s->update, s->core, m->id[PROTO_CONN], m->id[PROTO_POSITION],
+				  m->text) &&
+	    s->journal)
 		journal_freeze(s->journal, false);
-	control_update_decide(&s->update, s->core, m->id[PROTO_CONN], m->id[PROTO_POSITION],
-			      m->text);
 }
 
 /* Until the keeper says RESUME; or kills. */

@@ -213,6 +213,46 @@ def one_update_at_a_time_and_it_can_be_given_up(d):
         disturb.live_update(d)
 
 
+def an_update_that_follows_one_given_up_loses_nothing(d):
+    """What became of the first is told when the second has begun, and says nothing of it. And a
+    worker that dies while the keeper is a script for a while."""
+    slow = script(d, "slow", "[ \"$1\" = --help ] || sleep 0.5\nexec %s \"$@\"\n" % lib.XENSTORED)
+    with d.connect() as first, d.connect() as second, d.connect() as x:
+        x.write("/before", "1")
+        worker = disturb.worker(d)
+        start_update(first, slow)
+        until(lambda: "slow begins" in d.output(), "it begins")
+        x.read("/before")
+        d.process.send_signal(signal.SIGSTOP)
+        first.close()
+        start_update(second, slow)
+        x.read("/before")
+        d.process.send_signal(signal.SIGCONT)
+        until(lambda: any(is_told(pid, "cmdline", "--candidate") for pid in lib.family(d.pid)),
+              "a candidate")
+        d.process.send_signal(signal.SIGSTOP)
+        until(lambda: any(is_told(pid, "maps", "/journal/log") for pid in lib.family(d.pid)
+                          if pid != worker), "it reads")
+        for i in range(6000):               # more than a checkpoint waits for
+            x.write("/many/%d" % (i % 500), "%d" % i + "x" * 200)
+        d.process.send_signal(signal.SIGCONT)
+        equal(second.recv_reply().payload, b"OK\0")
+        assert disturb.worker(d) != worker
+        for again in range(2):
+            for i in range(500):
+                equal(x.read("/many/%d" % i).rstrip(b"x"), b"%d" % (5500 + i))
+            if not again:
+                disturb.kill_worker(d)
+        x.rm("/many")
+
+
+def is_told(pid, name, word):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+            open("/proc/%d/%s" % (pid, name)) as f:
+        return word in f.read()
+    return False
+
+
 def candidate(d):
     """The process that only seems to load."""
     for pid in lib.family(d.pid)[1:]:
@@ -475,6 +515,7 @@ if __name__ == "__main__":
         steps_of_an_update_are_checked,
         an_update_that_is_refused_leaves_the_daemon_serving,
         one_update_at_a_time_and_it_can_be_given_up,
+        an_update_that_follows_one_given_up_loses_nothing,
         an_update_ends_with_the_worker_or_the_candidate,
         a_daemon_in_the_background_is_updated_too, an_update_carries_everything_over,
         several_updates_over_one_connection, a_guest_may_not_update,
