@@ -106,6 +106,22 @@ def trace_file_and_its_switch_outlive_the_worker(d):
         x.control("log", "on")
 
 
+def a_worker_that_cannot_start_is_tried_again_with_pauses(d):
+    table, away = d.dir + "/table", d.dir + "/away"
+    with d.connect() as x:
+        x.write("/a", "1")
+        os.rename(table, away)
+        os.mkdir(table)
+        disturb.kill_worker(d)
+        began = time.monotonic()
+        until(lambda: d.output().count("exit status 1") >= 6, "six of them")
+        assert 0.1 < time.monotonic() - began, "without pauses"
+        os.rmdir(table)
+        os.rename(away, table)
+        equal(x.read("/a"), b"1")
+        assert "cannot open the simulated hypervisor" in d.output()
+
+
 def counters_go_on_where_they_were(d):
     with d.connect() as x:
         def counters():
@@ -519,6 +535,7 @@ if __name__ == "__main__":
         an_update_ends_with_the_worker_or_the_candidate,
         a_daemon_in_the_background_is_updated_too, an_update_carries_everything_over,
         several_updates_over_one_connection, a_guest_may_not_update,
+        (a_worker_that_cannot_start_is_tried_again_with_pauses, {"kind": "drover"}),
         (new_options_come_with_an_update, {}), (who_dies_with_the_keeper, {}),
         without_a_journal_a_worker_s_death_is_the_end, a_journal_is_of_one_daemon,
         stored_sockets_come_back_to_a_keeper_that_was_killed]))
