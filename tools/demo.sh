@@ -41,8 +41,10 @@ guest() {
 
 # The process that serves; the main one, $pid, holds what outlives it.
 worker() {
-	local children
-	read -r children <"/proc/$pid/task/$pid/children"
+	local children=
+	until [ -n "$children" ]; do
+		read -r children <"/proc/$pid/task/$pid/children" || true
+	done
 	echo "${children%% *}"
 }
 
@@ -138,8 +140,8 @@ load=$LOAD_PID
 exec {from_load}<&"${LOAD[0]}" {to_load}>&"${LOAD[1]}" {LOAD[1]}>&-
 all_served 1
 for _ in 1 2 3 4 5; do
-	printf '$ kill -9 %s\n' "$(worker)"
-	kill -9 "$(worker)"
+	victim=$(worker)
+	run kill -9 "$victim"
 	all_served 5
 done
 log
