@@ -244,6 +244,7 @@ def an_update_that_follows_one_given_up_loses_nothing(d):
         start_update(second, slow)
         x.read("/before")
         d.process.send_signal(signal.SIGCONT)
+        until(lambda: d.output().count("slow begins") == 2, "the other begins")
         until(lambda: any(is_told(pid, "cmdline", "--candidate") for pid in lib.family(d.pid)),
               "a candidate")
         d.process.send_signal(signal.SIGSTOP)
