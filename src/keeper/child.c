@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,9 +139,23 @@ int child_fork(struct keeper *k)
 	exit(k->o->worker(k->o->data, &seat));
 }
 
+void child_rank(pid_t pid, bool serves)
+{
+	struct sched_param param = { 0 };
+	int policy = SCHED_OTHER;
+
+	if (serves) {
+		policy = sched_getscheduler(0);
+		sched_getparam(0, &param);
+	}
+	if (policy >= 0)
+		sched_setscheduler(pid, policy, &param); /* else it stays as it is */
+}
+
 /* In the child: never returns. keep: descriptors that stay open over exec. */
 static _Noreturn void become(const char *file, char **argv, int keep)
 {
+	child_rank(0, false);
 	if (keep >= 0)
 		fcntl(keep, F_SETFD, 0);
 	execv(file, argv);
