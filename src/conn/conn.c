@@ -213,6 +213,8 @@ void conn_discard(struct conn *c)
 {
 	if (!c)
 		return;
+	if (c->table->gone)
+		c->table->gone(c->table->data, c);
 	conn_forget(c);
 	list_remove(&c->all);
 	c->table->n--;

@@ -312,10 +312,23 @@ static int load_domain_state(struct state_load *l, const struct drover_domain_st
 	int r;
 
 	r = domain_restore(t, s->domid, &d);
-	if (!r && s->target != DROVER_TARGET_NONE)
-		r = domain_restore(t, (uint16_t)s->target, &target);
 	if (r)
 		return r;
+	/* it was a target only so far: its place among all is where it is spoken of */
+	if (l->named[s->domid / 8] & 1u << s->domid % 8) {
+		l->named[s->domid / 8] &= (uint8_t)~(1u << s->domid % 8);
+		list_remove(&d->all);
+		list_append(&t->all, &d->all);
+	}
+	if (s->target != DROVER_TARGET_NONE) {
+		uint16_t domid = (uint16_t)s->target;
+
+		if (!domain_find(t, domid))
+			l->named[domid / 8] |= (uint8_t)(1u << domid % 8);
+		r = domain_restore(t, domid, &target);
+		if (r)
+			return r;
+	}
 	d->introduced = s->flags & DROVER_DOMAIN_INTRODUCED;
 	d->shutdown = s->flags & DROVER_DOMAIN_SHUTDOWN;
 	d->orphans = s->flags & DROVER_DOMAIN_ORPHANS;
@@ -418,7 +431,7 @@ static int load_domain(struct state_load *l, const struct drover_domain *rec)
 	int r;
 
 	r = domain_restore(&l->core->domains, rec->domid, &d);
-	if (r)
+	if (r || l->has_state)
 		return r;
 	load_names(&rec->values, 0, rec->values.n, &pos, &rec->names, set_own, &d->budget);
 	return 0;
@@ -433,6 +446,7 @@ static int load_state(struct state_load *l, const struct drover_state *s)
 	if (core->conns.next_id < s->next_conn_id)
 		core->conns.next_id = s->next_conn_id;
 	core->domains.ledger.deaths = s->deaths;
+	l->has_state = true;
 	/* what the former process handed out as generations never comes again */
 	core->store.gen = s->store_gen;
 	l->host.started_ms = s->started_ms;

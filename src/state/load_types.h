@@ -17,10 +17,12 @@ RB_HEAD(load_conns, load_conn_entry);
 struct state_load {
 	struct core *core; /* owned unless taken */
 	bool taken;
-	bool building; /* nodes go to build */
+	bool building;	/* nodes go to build */
+	bool has_state; /* our own records say what others' say less well */
 	struct tree_build build;
 	struct load_conns conns; /* owned */
 	struct load_host host;
+	uint8_t named[(UINT16_MAX + 1u) / 8]; /* by domid: known as a target alone */
 	const struct txn *chain; /* borrowed: whose state came last; NULL: it has ended */
 	/* the list of the node before, which is mostly the next one's, too */
 	struct perms *last_perms; /* owned reference; NULL: none */

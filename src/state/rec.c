@@ -433,8 +433,9 @@ static int all_txns(const struct core *core, struct txn ***ret, size_t *ret_n)
 int rec_put_txns(const struct state_sink *s, const struct core *core, bool plainly)
 {
 	struct drover_record rec = { .type = DROVER_RECORD_TXN };
-	const struct node *live = core->store.live.root, *before = live;
+	const struct node *before = core->store.live.root;
 	struct txn **list = NULL;
+	bool chained = false;
 	size_t n = 0;
 	int r;
 
@@ -447,9 +448,11 @@ int rec_put_txns(const struct state_sink *s, const struct core *core, bool plain
 		if (plainly)
 			r = put(s, &rec);
 		if (!r)
-			r = put_txn(s, list[i], before, before != live);
-		if (list[i]->base)
-			before = list[i]->base;
+			r = put_txn(s, list[i], before, chained);
+		if (!list[i]->base)
+			continue;
+		before = list[i]->base;
+		chained = true;
 	}
 	free(list);
 	return r;

@@ -176,7 +176,7 @@ static int tell_new(struct diff *d, const struct node *n)
 
 static bool same_node(const struct node *a, const struct node *b)
 {
-	return a->perms == b->perms && a->value_len == b->value_len &&
+	return perms_equal(a->perms, b->perms) && a->value_len == b->value_len &&
 	       !memcmp(node_value(a), node_value(b), a->value_len);
 }
 

@@ -17,7 +17,6 @@
 #include "oracle.h"
 #include "recover/header.h"
 
-#define BOOT "a boot"
 #define CHECKPOINT_AT 20000u /* octets of log: often, so that deaths meet them */
 
 static struct world *current; /* whose daemon runs now */
@@ -175,7 +174,7 @@ static void take_over(struct world *w)
 
 	for (size_t i = 0; i < WORLD_PEERS; i++)
 		w->peer[i].conn = NULL;
-	r = journal_attach(c->fd, BOOT, true, &c->journal);
+	r = journal_attach(c->fd, CRASH_BOOT, true, &c->journal);
 	if (!r) {
 		c->journal->log_min = CHECKPOINT_AT;
 		opt.area = journal_area(c->journal);
@@ -268,7 +267,7 @@ void crash_init(struct world *w)
 	w->crash = c;
 	current = w;
 	alloc_track(true);
-	if (journal_new(c->fd, BOOT, &c->journal))
+	if (journal_new(c->fd, CRASH_BOOT, &c->journal))
 		abort();
 	c->journal->log_min = CHECKPOINT_AT;
 	w->opt.area = journal_area(c->journal);

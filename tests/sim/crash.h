@@ -14,6 +14,8 @@
 #include "recover/recover.h"
 #include "world.h"
 
+#define CRASH_BOOT "a boot"
+
 struct crash {
 	int fd[JOURNAL_FILES];	 /* owned */
 	struct journal *journal; /* owned */
@@ -41,6 +43,9 @@ void crash_run(struct world *w, void (*fn)(struct world *w));
 
 /* What a daemon with a journal does between rounds. */
 void crash_between_rounds(struct world *w);
+
+/* What the journal holds against what is, all being committed. Without a journal: nothing. */
+void crash_compare(struct world *w);
 
 /* Here the daemon may die. committed: what it did is final. */
 void crash_point(bool committed);

@@ -347,6 +347,7 @@ void gen_step(struct gen *g)
 		if (core_check(w->core))
 			world_fail(w, "contradictions inside");
 		oracle_compare(w->oracle);
+		crash_compare(w);
 	}
 }
 

@@ -185,8 +185,7 @@ static void note_queued(struct oracle *o)
 		uint64_t left = c->end - c->read - on_the_way(o, c);
 
 		/* begun anew, which is told when the round is over: it may never have been */
-		if (c->conn->failed ||
-		    (c->restarting && !c->conn->watcher.n && !c->conn->n_txns))
+		if (c->conn->failed || (c->restarting && !c->conn->watcher.n && !c->conn->n_txns))
 			model_conn_forget(c);
 		if (c->unread || c->restarting || c->conn->failed) {
 			c->unread |= !c->restarting;

@@ -104,6 +104,7 @@ static int run_soak(struct options *opt, const char *argv0)
 	signal(SIGINT, stop);
 	signal(SIGTERM, stop);
 	for (uint64_t seed = opt->from; !told; seed++) {
+		opt->kills = seed % 2 ? 10 + seed % 400 : 0;
 		if (!try_seed(opt, seed, argv0))
 			return 1;
 		if (!(++n % 1000)) {
