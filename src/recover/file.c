@@ -31,12 +31,12 @@ const struct drover_image_format *journal_format(void)
 int record_file_open(struct record_file *f, int fd, const char *name, bool writable)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ, err;
+	int flags = MAP_SHARED | MAP_NORESERVE;
 	struct stat st;
 	void *map;
 
 	*f = (struct record_file){ .fd = fd, .name = name };
-	map = fstat(fd, &st) ? MAP_FAILED
-			     : mmap(NULL, JOURNAL_FILE_MAX, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	map = fstat(fd, &st) ? MAP_FAILED : mmap(NULL, JOURNAL_FILE_MAX, prot, flags, fd, 0);
 	if (map == MAP_FAILED) {
 		err = errno;
 		log_error("journal %s: %s", name, strerror(err));
