@@ -16,7 +16,8 @@ from lib import peers  # noqa: E402
 
 STRESS = peers.build_dir() + "/tests/stress/stress-history"
 # With the library that the Xen backend needs; the simulated one does not mind it.
-POISON = ":".join(peers.build_dir() + "/tests/" + f for f in ("stress/poison.so", "peers/xenshim.so"))
+POISON = ":".join(peers.build_dir() + "/tests/" + f
+                  for f in ("stress/poison.so", "peers/xenshim.so"))
 CONTROL = peers.XEN_BIN + "/xenstore-control"
 C_XENSTORED = peers.XEN_BIN + "/xenstored"
 
