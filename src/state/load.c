@@ -316,7 +316,7 @@ static int load_domain_state(struct state_load *l, const struct drover_domain_st
 		return r;
 	/* it was a target only so far: its place among all is where it is spoken of */
 	if (l->named[s->domid / 8] & 1u << s->domid % 8) {
-		l->named[s->domid / 8] &= (uint8_t)~(1u << s->domid % 8);
+		l->named[s->domid / 8] &= (uint8_t) ~(1u << s->domid % 8);
 		list_remove(&d->all);
 		list_append(&t->all, &d->all);
 	}
