@@ -187,9 +187,9 @@ def an_update_that_is_refused_leaves_the_daemon_serving(d):
                 "-t", "1")
         refused(d, script(d, "probe-hangs", "exec cat /dev/zero >/dev/null\n"), "in time",
                 "-t", "1")
-        refused(d, script(d, "older", "echo 'image versions: 1'\n"), "older")
+        refused(d, script(d, "newer", "echo 'image versions: 9'\n"), "newer")
         refused(d, lib.XENSTORED, "exit status 2", "-c", "--hv=nonsense")
-        for name in "/none/such", "older", "hangs":
+        for name in "/none/such", "newer", "hangs":
             assert name in d.output(), name
         x.write("/kept", "2")
         equal(x.next_event(lib.TIMEOUT), ("/kept", "token"))
