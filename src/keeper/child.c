@@ -195,8 +195,14 @@ int child_exec(struct keeper *k, const char *file, char **argv, struct child *re
 	r = pairs_open(&p);
 	if (r)
 		return r;
+	/* the call's other end travels with HELLO, which is there before there is a candidate */
+	seat.call = p.call[1];
+	seat_to_hello(&seat, &hello);
+	r = proto_send(p.link[0], &hello, false);
 	snprintf(number, sizeof(number), "%d", p.link[1]);
-	args = candidate_args(argv, number);
+	args = r ? NULL : candidate_args(argv, number);
+	if (!args)
+		errno = r ? -r : ENOMEM;
 	fflush(NULL);
 	pid = args ? fork() : -1;
 	if (!pid) {
@@ -206,12 +212,6 @@ int child_exec(struct keeper *k, const char *file, char **argv, struct child *re
 		become(file, args, p.link[1]);
 	}
 	free(args);
-	/* the call's other end travels with HELLO */
-	seat.call = p.call[1];
-	seat_to_hello(&seat, &hello);
-	r = pid > 0 ? proto_send(p.link[0], &hello, false) : 0;
-	if (r)
-		log_error("candidate: %s", strerror(-r));
 	return pairs_settle(&p, pid, ret);
 }
 
