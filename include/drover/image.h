@@ -75,9 +75,7 @@ enum drover_record_type {
 	DROVER_RECORD_POLICY = 0x4452000d,
 	DROVER_RECORD_TXN_CHARGE = 0x4452000e,
 	DROVER_RECORD_HOST = 0x4452000f,
-	DROVER_RECORD_EDGE = 0x44520010,
 	DROVER_RECORD_DEATH = 0x44520011,
-	DROVER_RECORD_TXN_REMOVED = 0x44520012,
 };
 
 /* Borrowed. data may be NULL where len is 0. */
@@ -283,13 +281,6 @@ struct drover_txn_access {
 	struct drover_octets path;
 };
 
-/* TXN_REMOVED. */
-struct drover_txn_removed {
-	uint32_t conn_id;
-	uint32_t tx_id;
-	struct drover_octets path;
-};
-
 /* TXN_CHARGE. */
 struct drover_txn_charge {
 	uint32_t conn_id;
@@ -328,12 +319,6 @@ struct drover_death {
 	uint64_t count; /* deaths counted when it died */
 };
 
-/* EDGE: a place where the domain may own nodes. */
-struct drover_edge {
-	uint16_t domid;
-	struct drover_octets path;
-};
-
 /* COMMIT. In a record the words are followed by its own length, so it can be found backwards. */
 struct drover_commit {
 	uint64_t seq;
@@ -368,7 +353,6 @@ struct drover_record {
 		struct drover_conn_gone conn_gone;
 		struct drover_txn_state txn_state;
 		struct drover_txn_access txn_access;
-		struct drover_txn_removed txn_removed;
 		struct drover_txn_charge txn_charge;
 		struct drover_domain_state domain_state;
 		struct drover_domid domain_gone;
@@ -376,7 +360,6 @@ struct drover_record {
 		struct drover_commit commit;
 		struct drover_policy policy;
 		struct drover_host host;
-		struct drover_edge edge;
 		struct drover_death death;
 		struct drover_octets raw; /* the body of a type that is not known */
 	};

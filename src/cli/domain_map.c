@@ -270,9 +270,6 @@ static int map_record(struct map *m, struct drover_record *rec)
 	case DROVER_RECORD_TXN_ACCESS:
 		map_octets(m, &rec->txn_access.path, m->path);
 		return 0;
-	case DROVER_RECORD_TXN_REMOVED:
-		map_octets(m, &rec->txn_removed.path, m->path);
-		return 0;
 	default:
 		return 0;
 	}

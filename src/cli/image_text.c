@@ -226,9 +226,6 @@ static void text_txn(struct image_text *t, const struct drover_record *rec)
 		image_text_number(t, "saw", rec->txn_access.saw);
 		image_text_number(t, "wrote", rec->txn_access.wrote);
 		break;
-	case DROVER_RECORD_TXN_REMOVED:
-		add_path(t, &rec->txn_removed.path);
-		break;
 	case DROVER_RECORD_TXN_CHARGE:
 		image_text_number(t, "octets", rec->txn_charge.octets);
 		break;
@@ -296,10 +293,6 @@ static void text_own(struct image_text *t, const struct drover_record *rec)
 		image_text_octets(t, "trace", &rec->host.path);
 		add_flag(t, "on", rec->host.flags & DROVER_HOST_TRACE);
 		break;
-	case DROVER_RECORD_EDGE:
-		image_text_number(t, "domid", rec->edge.domid);
-		add_path(t, &rec->edge.path);
-		break;
 	case DROVER_RECORD_DEATH:
 		image_text_number(t, "domid", rec->death.domid);
 		image_text_number(t, "count", rec->death.count);
@@ -334,7 +327,6 @@ void image_text_record(struct image_text *t, const struct drover_record *rec)
 	case DROVER_RECORD_TXN_END:
 	case DROVER_RECORD_TXN_STATE:
 	case DROVER_RECORD_TXN_ACCESS:
-	case DROVER_RECORD_TXN_REMOVED:
 	case DROVER_RECORD_TXN_CHARGE:
 		text_txn(t, rec);
 		break;

@@ -150,9 +150,6 @@ static struct verdict check_own(const struct drover_record *r)
 	case DROVER_RECORD_TXN_ACCESS:
 		return check_in_txn(r->txn_access.conn_id, r->txn_access.tx_id,
 				    &r->txn_access.path);
-	case DROVER_RECORD_TXN_REMOVED:
-		return check_in_txn(r->txn_removed.conn_id, r->txn_removed.tx_id,
-				    &r->txn_removed.path);
 	case DROVER_RECORD_TXN_CHARGE:
 		return check_tx(r->txn_charge.conn_id, r->txn_charge.tx_id);
 	case DROVER_RECORD_TXN_BASE_NODE:
@@ -161,8 +158,6 @@ static struct verdict check_own(const struct drover_record *r)
 		if (r->domain_state.target > DROVER_TARGET_NONE)
 			return bad("target", "no domain's");
 		return check_domid("domid", r->domain_state.domid);
-	case DROVER_RECORD_EDGE:
-		return check_path(&r->edge.path);
 	default:
 		return good;
 	}

@@ -286,12 +286,8 @@ XFER void xfer_own(struct xfer *x, const struct drover_image_format *f, struct d
 		return xfer_txn_charge(x, &r->txn_charge);
 	case DROVER_RECORD_HOST:
 		return xfer_host(x, &r->host);
-	case DROVER_RECORD_EDGE:
-		return xfer_edge(x, &r->edge);
 	case DROVER_RECORD_DEATH:
 		return xfer_death(x, &r->death);
-	case DROVER_RECORD_TXN_REMOVED:
-		return xfer_txn_removed(x, &r->txn_removed);
 	default:
 		return xfer_raw(x, &r->raw);
 	}

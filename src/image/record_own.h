@@ -86,15 +86,6 @@ XFER void xfer_txn_access(struct xfer *x, struct drover_txn_access *a)
 	xfer_string(x, "path", &a->path);
 }
 
-XFER void xfer_txn_removed(struct xfer *x, struct drover_txn_removed *r)
-{
-	xfer_u32(x, "conn-id", &r->conn_id);
-	xfer_u32(x, "tx-id", &r->tx_id);
-	xfer_strlen16(x, "path", &r->path);
-	xfer_pad(x, 2);
-	xfer_string(x, "path", &r->path);
-}
-
 XFER void xfer_txn_charge(struct xfer *x, struct drover_txn_charge *c)
 {
 	xfer_u32(x, "conn-id", &c->conn_id);
@@ -129,14 +120,6 @@ XFER void xfer_death(struct xfer *x, struct drover_death *d)
 	xfer_u16(x, "domid", &d->domid);
 	xfer_pad(x, 6);
 	xfer_u64(x, "count", &d->count);
-}
-
-XFER void xfer_edge(struct xfer *x, struct drover_edge *e)
-{
-	xfer_u16(x, "domid", &e->domid);
-	xfer_strlen16(x, "path", &e->path);
-	xfer_pad(x, 4);
-	xfer_string(x, "path", &e->path);
 }
 
 XFER void xfer_commit(struct xfer *x, struct drover_commit *c)

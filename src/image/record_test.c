@@ -302,11 +302,11 @@ static void types_have_names(void **state)
 			    "WATCH_DATA_EXTENDED");
 	assert_string_equal(drover_record_type_name(DROVER_RECORD_STATE), "DROVER_STATE");
 	assert_string_equal(drover_record_type_name(DROVER_RECORD_COMMIT), "DROVER_COMMIT");
-	assert_string_equal(drover_record_type_name(DROVER_RECORD_TXN_REMOVED),
-			    "DROVER_TXN_REMOVED");
+	assert_string_equal(drover_record_type_name(DROVER_RECORD_DEATH), "DROVER_DEATH");
 	assert_null(drover_record_type_name(DROVER_RECORD_WATCH_DEPTH + 1));
 	assert_null(drover_record_type_name(DROVER_RECORD_STATE - 1));
-	assert_null(drover_record_type_name(DROVER_RECORD_TXN_REMOVED + 1));
+	assert_null(drover_record_type_name(DROVER_RECORD_DEATH - 1)); /* of no record */
+	assert_null(drover_record_type_name(DROVER_RECORD_DEATH + 1));
 }
 
 int main(void)

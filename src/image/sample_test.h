@@ -201,9 +201,7 @@ static const struct sample samples[] = {
 	{ ANYWHERE,
 	  { .type = DROVER_RECORD_HOST, .host = { DROVER_HOST_TRACE, STR("/var/log/t") } } },
 	{ ANYWHERE, { .type = DROVER_RECORD_HOST } },
-	{ ANYWHERE, { .type = DROVER_RECORD_EDGE, .edge = { 7, STR("/local/domain/0/backend") } } },
 	{ ANYWHERE, { .type = DROVER_RECORD_DEATH, .death = { 7, 0x0102030405060708u } } },
-	{ ANYWHERE, { .type = DROVER_RECORD_TXN_REMOVED, .txn_removed = { 2, 3, STR("/a/b/c") } } },
 	{ ANYWHERE, { .type = 0x7777, .raw = STR("a body\0") } },
 };
 
@@ -327,9 +325,6 @@ static inline void say_own(struct text *t, const struct drover_record *r)
 		say(t, " %u %u %u %u", r->txn_access.conn_id, r->txn_access.tx_id,
 		    r->txn_access.saw, r->txn_access.wrote);
 		return say_octets(t, &r->txn_access.path);
-	case DROVER_RECORD_TXN_REMOVED:
-		say(t, " %u %u", r->txn_removed.conn_id, r->txn_removed.tx_id);
-		return say_octets(t, &r->txn_removed.path);
 	case DROVER_RECORD_TXN_CHARGE:
 		return say(t, " %u %u %" PRIu64, r->txn_charge.conn_id, r->txn_charge.tx_id,
 			   r->txn_charge.octets);
@@ -346,9 +341,6 @@ static inline void say_own(struct text *t, const struct drover_record *r)
 	case DROVER_RECORD_HOST:
 		say(t, " %u", r->host.flags);
 		return say_octets(t, &r->host.path);
-	case DROVER_RECORD_EDGE:
-		say(t, " %u", r->edge.domid);
-		return say_octets(t, &r->edge.path);
 	case DROVER_RECORD_DEATH:
 		return say(t, " %u %" PRIu64, r->death.domid, r->death.count);
 	default:

@@ -302,8 +302,6 @@ static int see_own(struct seen *s, const struct drover_record *rec, struct drove
 		return need_txn(s, rec->txn_state.conn_id, rec->txn_state.tx_id, type, err);
 	case DROVER_RECORD_TXN_ACCESS:
 		return need_txn(s, rec->txn_access.conn_id, rec->txn_access.tx_id, type, err);
-	case DROVER_RECORD_TXN_REMOVED:
-		return need_txn(s, rec->txn_removed.conn_id, rec->txn_removed.tx_id, type, err);
 	case DROVER_RECORD_TXN_CHARGE:
 		return need_txn(s, rec->txn_charge.conn_id, rec->txn_charge.tx_id, type, err);
 	case DROVER_RECORD_TXN_BASE_NODE:

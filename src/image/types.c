@@ -27,13 +27,13 @@ static const struct {
 	[DROVER_RECORD_WATCH_DEPTH] = { "WATCH_DATA_EXTENDED", IMAGE_RECORD_MAX },
 };
 
-/* From DROVER_RECORD_STATE on. */
+/* From DROVER_RECORD_STATE on; NULL for a number of no record. */
 static const char *const own[] = {
 	"DROVER_STATE",	       "DROVER_CONN_STATE",  "DROVER_CONN_GONE",   "DROVER_UNWATCH",
 	"DROVER_TXN_STATE",    "DROVER_TXN_END",     "DROVER_TXN_ACCESS",  "DROVER_TXN_BASE_NODE",
 	"DROVER_DOMAIN_STATE", "DROVER_DOMAIN_GONE", "DROVER_PERMS_STRIP", "DROVER_COMMIT",
-	"DROVER_POLICY",       "DROVER_TXN_CHARGE",  "DROVER_HOST",	   "DROVER_EDGE",
-	"DROVER_DEATH",	       "DROVER_TXN_REMOVED",
+	"DROVER_POLICY",       "DROVER_TXN_CHARGE",  "DROVER_HOST",	   NULL,
+	"DROVER_DEATH",
 };
 
 const char *drover_record_type_name(uint32_t type)
