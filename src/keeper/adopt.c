@@ -130,9 +130,9 @@ int adopt_take(struct keeper *k)
 		r = set_own(k->listen);
 	if (!r)
 		r = take_clients(k);
-	if (!r)
+	if (!r && k->o->xen)
 		r = hv_xen_keep_given(evtchn, &k->seat.hv);
-	if (!r)
+	if (!r && k->o->xen)
 		r = set_own(k->seat.hv.evtchn_fd);
 	if (r)
 		log_error("cannot take over what %s says: %s", path,
@@ -168,8 +168,8 @@ static bool is_known_to_c(const char *word)
 	return true;
 }
 
-/* argv without what is ours, and -U; its words are argv's. NULL: no memory. */
-static char **words_for_c(char **argv)
+/* argv, for C without what is ours, and -U; its words are argv's. NULL: no memory. */
+static char **words_with_update(char **argv, bool for_c)
 {
 	static char update[] = "-U";
 	size_t n = 0, all = 0;
@@ -181,9 +181,9 @@ static char **words_for_c(char **argv)
 	if (!ret)
 		return NULL;
 	for (size_t i = 0; i < all; i++) {
-		if (i && !strcmp(argv[i], "--hv") && argv[i + 1])
+		if (i && for_c && !strcmp(argv[i], "--hv") && argv[i + 1])
 			i++;
-		else if (!i || is_known_to_c(argv[i]))
+		else if (!i || !for_c || is_known_to_c(argv[i]))
 			ret[n++] = argv[i];
 	}
 	ret[n] = update;
@@ -225,7 +225,7 @@ void adopt_give(struct keeper *k)
 	char path[PATH_MAX];
 	int image, table, r;
 
-	if (k->seat.hv.evtchn_fd < 0) {
+	if (!u->image_version && k->seat.hv.evtchn_fd < 0) {
 		update_fail(k, "%s knows no journal of this version, and takes no simulated host",
 			    u->file);
 		return;
@@ -237,6 +237,7 @@ void adopt_give(struct keeper *k)
 	proto_init(&m, PROTO_IMAGE, 0, NULL);
 	m.id[PROTO_IMAGE_LISTEN] = (uint64_t)k->listen;
 	m.id[PROTO_IMAGE_EVTCHN] = (uint64_t)k->seat.hv.evtchn_fd;
+	m.id[PROTO_IMAGE_VERSION] = u->image_version;
 	m.id[PROTO_IMAGE_CONN] = u->place[PROTO_CONN];
 	m.n_ids = PROTO_IMAGE_WORDS;
 	m.fd[0] = image;
@@ -260,8 +261,9 @@ static void set_foreign(int fd, bool foreign)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	if (flags >= 0)
-		fcntl(fd, F_SETFL, foreign ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+	if (flags < 0)
+		return; /* there is no such device */
+	fcntl(fd, F_SETFL, foreign ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
 	fcntl(fd, F_SETFD, foreign ? 0 : FD_CLOEXEC);
 }
 
@@ -277,7 +279,7 @@ static void set_all_foreign(struct keeper *k, bool foreign)
 void adopt_give_written(struct keeper *k)
 {
 	struct update *u = &k->update;
-	char **argv = words_for_c(u->argv);
+	char **argv = words_with_update(u->argv, !u->image_version);
 
 	if (!argv) {
 		update_fail(k, "no memory");
@@ -286,7 +288,8 @@ void adopt_give_written(struct keeper *k)
 	log_notice("%s takes over with an image", u->file);
 	/* from here on the image is what counts, and the worker would only change things */
 	child_kill(&k->worker);
-	hv_xen_give(&k->seat.hv);
+	if (k->o->xen)
+		hv_xen_give(&k->seat.hv);
 	set_all_foreign(k, true);
 	hide_journal(k, true);
 	fflush(NULL);

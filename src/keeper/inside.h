@@ -48,6 +48,7 @@ struct update {
 	char text[PROTO_TEXT_MAX + 1]; /* file NUL options NUL */
 	const char *file;	       /* in text */
 	const char *args;
+	unsigned int image_version; /* of PROTO_IMAGE_VERSION */
 	char **argv; /* owned: the new command line; its words are text's or the keeper's */
 	struct child candidate;
 	struct child former; /* killed at the last switch, to be reaped */

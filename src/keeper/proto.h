@@ -73,9 +73,10 @@ enum proto_place {
 
 /* id[] of PROTO_IMAGE. */
 enum proto_image_word {
-	PROTO_IMAGE_CONN,   /* who asked for the update: the connection's id */
-	PROTO_IMAGE_LISTEN, /* descriptors as the other program will have them */
-	PROTO_IMAGE_EVTCHN,
+	PROTO_IMAGE_CONN,    /* who asked for the update: the connection's id */
+	PROTO_IMAGE_LISTEN,  /* descriptors as the other program will have them */
+	PROTO_IMAGE_EVTCHN,  /* -1: there is none */
+	PROTO_IMAGE_VERSION, /* of the image, with our own records; 0: 1, without them */
 	PROTO_IMAGE_WORDS,
 };
 

@@ -18,8 +18,18 @@
 #define SEAT_STATUS_LOST 3    /* exit status: what was to be recovered is damaged */
 #define SEAT_STATUS_REFUSED 4 /* exit status: cannot start, and another would not either */
 
-/* What `drover-xenstored --help` says of what it can take over, on a line of its own. */
-#define SEAT_VERSIONS "image versions: 2 1; journal version: 1; keeper version: 1"
+/* What can be taken over of another version; tests build a program that says otherwise. */
+#ifndef SEAT_IMAGE_VERSIONS
+#define SEAT_IMAGE_VERSIONS "2 1"
+#endif
+#ifndef SEAT_JOURNAL_VERSION
+#define SEAT_JOURNAL_VERSION "1" /* JOURNAL_VERSION */
+#endif
+
+/* How `drover-xenstored --help` says it, on a line of its own: see versions.h. */
+#define SEAT_VERSIONS                                                                              \
+	"image versions: " SEAT_IMAGE_VERSIONS "; journal version: " SEAT_JOURNAL_VERSION          \
+	"; keeper version: 1"
 
 struct worker_seat {
 	int link;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "keeper/adopt.h"
 #include "keeper/inside.h"
+#include "keeper/versions.h"
 
 #define SWITCH_WAIT_MS 10000u
 
@@ -162,21 +163,14 @@ static char **command_line(struct keeper *k)
 	return argv;
 }
 
-/* What the file says that it understands: the line that options_usage ends with. */
-static bool reads_our_journal(const struct update *u)
-{
-	const char *line = strstr(u->said, SEAT_VERSIONS);
-
-	return line && (line[strlen(SEAT_VERSIONS)] == '\n' || !line[strlen(SEAT_VERSIONS)]);
-}
-
 /* A program that knows another journal, or none: it gets a whole image, if it is a xenstored. */
 static void update_by_image(struct keeper *k)
 {
 	struct update *u = &k->update;
 
+	u->image_version = versions_image(u->said);
 	/* there is no way back from one: an option that every xenstored of this family tells of */
-	if (!strstr(u->said, "--no-domain-init")) {
+	if (!u->image_version && !strstr(u->said, "--no-domain-init")) {
 		update_fail(k, "%s is no xenstored, by what its --help says", u->file);
 		return;
 	}
@@ -202,7 +196,7 @@ void update_on_probe_end(struct keeper *k)
 		update_fail(k, "%s cannot be run: %s", u->file, u->said);
 		return;
 	}
-	if (!reads_our_journal(u)) {
+	if (!versions_same_journal(u->said)) {
 		update_by_image(k);
 		return;
 	}

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -108,7 +107,7 @@ static int ring_of(struct core *core, struct domain *d, struct ring_transport **
 {
 	struct domain_table *t = &core->domains;
 	const struct hv_ops *ops = t->hv->ops;
-	uint32_t port = d->local_port, remote = 0;
+	uint32_t port = d->local_port, remote = d->remote_port;
 	void *page;
 	int r;
 
@@ -181,16 +180,38 @@ static void bury(struct core *core)
 	struct domain *d;
 
 	list_for_each(d, &t->all, all) {
+		d->counters = 0; /* where the other process had them */
 		domain_set_counters(t, d);
 		if (d->domid && !domain_goes_on(t, d))
 			domain_died(t, d);
 	}
 }
 
-int adopt_image(int fd, const struct core_options *opt, struct journal *j, struct hv *hv,
-		const struct recover_sockets *sockets, struct core **ret)
+/* What the image says goes before what was said to this process. */
+static void host_of(const struct state_load *l, struct load_host *host)
 {
-	struct state_host host = { .started_ms = (uint64_t)time(NULL) * 1000 };
+	const struct load_host *said = state_load_host(l);
+
+	if (said->started_ms)
+		host->started_ms = said->started_ms;
+	if (!said->has_trace)
+		return;
+	host->trace_on = said->trace_on;
+	memcpy(host->trace_path, said->trace_path, sizeof(host->trace_path));
+}
+
+static int start_journal(struct journal *j, struct core *core, const struct load_host *host)
+{
+	const struct state_host mine = { .started_ms = host->started_ms,
+					 .trace_on = host->trace_on,
+					 .trace_path = host->trace_path };
+
+	return journal_start(j, core, &mine, true);
+}
+
+int adopt_image(int fd, const struct core_options *opt, struct journal *j, struct hv *hv,
+		const struct recover_sockets *sockets, struct load_host *host, struct core **ret)
+{
 	struct core_options mine = *opt;
 	struct state_load *l;
 	struct core *core;
@@ -206,6 +227,7 @@ int adopt_image(int fd, const struct core_options *opt, struct journal *j, struc
 		state_load_free(l);
 		return r;
 	}
+	host_of(l, host);
 	core = state_load_take(l);
 	core->hv = hv;
 	core->domains.hv = hv;
@@ -213,7 +235,7 @@ int adopt_image(int fd, const struct core_options *opt, struct journal *j, struc
 	state_load_free(l);
 	if (!r) {
 		bury(core);
-		r = journal_start(j, core, &host, true);
+		r = start_journal(j, core, host);
 	}
 	if (r) {
 		journal_stop(j);

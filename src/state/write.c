@@ -44,7 +44,7 @@ static int put_conn(const struct conn *c, const struct state_write_options *opt,
 	if (!r && !opt->plain)
 		r = rec_put_conn_state(s, c);
 	for (w = watch_first(&c->watcher); w && !r; w = watch_next(w))
-		r = rec_put_watch(s, w, false, opt->plain);
+		r = rec_put_watch(s, w, false, opt->plain || opt->plain_watches);
 	return r;
 }
 
@@ -97,7 +97,8 @@ int state_write(const struct core *core, const struct state_write_options *opt,
 	return r ? r : s->put(s->data, &rec);
 }
 
-void state_degrades(const struct core *core, void (*tell)(void *data, const char *line), void *data)
+void state_degrades(const struct core *core, const struct state_write_options *opt,
+		    void (*tell)(void *data, const char *line), void *data)
 {
 	const struct conn *c;
 	const struct watch *w;
@@ -109,7 +110,7 @@ void state_degrades(const struct core *core, void (*tell)(void *data, const char
 			continue;
 		for (w = watch_first(&c->watcher); w; w = watch_next(w))
 			depth += w->depth != WATCH_DEPTH_ANY;
-		if (!c->n_txns)
+		if (!c->n_txns || !opt->plain)
 			continue;
 		if (c->domain)
 			snprintf(line, sizeof(line), "domain %u has %u open transactions: EAGAIN",
@@ -120,7 +121,7 @@ void state_degrades(const struct core *core, void (*tell)(void *data, const char
 				 (unsigned long long)c->id, c->n_txns);
 		tell(data, line);
 	}
-	if (!depth)
+	if (!depth || (!opt->plain && !opt->plain_watches))
 		return;
 	snprintf(line, sizeof(line), "%zu watches lose their depth: more events come", depth);
 	tell(data, line);

@@ -11,9 +11,10 @@ struct state_write_options {
 	 * state_degrades tells what is lost.
 	 */
 	bool plain;
-	bool quotas;	   /* with GLOBAL_QUOTA_DATA and DOMAIN_DATA, which 4.17 does not know */
-	bool unique_ids;   /* domains' lives are numbered: version 2 */
-	int32_t socket_fd; /* as the reader will have it; -1: none */
+	bool plain_watches; /* no depth of watches: version 1 has no record of it */
+	bool quotas;	    /* with GLOBAL_QUOTA_DATA and DOMAIN_DATA, which 4.17 does not know */
+	bool unique_ids;    /* domains' lives are numbered: version 2 */
+	int32_t socket_fd;  /* as the reader will have it; -1: none */
 	int32_t evtchn_fd;
 	/* The descriptor under which the reader will have a socket. NULL: none has one. */
 	int32_t (*fd_of)(void *data, const struct conn *c);
@@ -26,10 +27,10 @@ int state_write(const struct core *core, const struct state_write_options *opt,
 		const struct state_sink *sink);
 
 /*
- * What a plain image of the core would lose, a sentence each: how many transactions are open and
- * whose, how many watches have a depth.
+ * What an image of the core would lose, a sentence each: how many transactions are open and whose,
+ * where it is plain; how many watches have a depth, where it is that or says so.
  */
-void state_degrades(const struct core *core, void (*tell)(void *data, const char *line),
-		    void *data);
+void state_degrades(const struct core *core, const struct state_write_options *opt,
+		    void (*tell)(void *data, const char *line), void *data);
 
 #endif

@@ -23,14 +23,14 @@
 #define ANSWER "OK"
 
 struct give {
-	const struct give_order *order;	   /* borrowed */
-	struct core *core;		   /* borrowed */
+	const struct give_order *order; /* borrowed */
+	struct core *core;		/* borrowed */
+	struct state_write_options what;
 	struct drover_writer *writer;	   /* owned */
 	struct proto_image_client *client; /* owned */
 	size_t n_clients;
-	uint32_t skipped; /* connection that is not in the image, nor what follows of it */
-	uint8_t *output;  /* owned: of who asked, with the answer */
-	uint64_t *quiet;  /* owned array: connections that were quiesced by request */
+	uint8_t *output; /* owned: of who asked, with the answer */
+	uint64_t *quiet; /* owned array: connections that were quiesced by request */
 	size_t n_quiet;
 };
 
@@ -166,14 +166,23 @@ static int put_asker(struct give *g, struct drover_connection *rec)
 	return 0;
 }
 
-static const struct conn *conn_of(const struct core *core, uint32_t conn_id)
+static bool is_asker(const struct give *g, uint32_t conn_id)
 {
 	const struct conn *c;
 
-	list_for_each(c, &core->conns.all, all)
-		if (rec_conn_id(c) == conn_id && !c->closing)
-			return c;
-	return NULL;
+	list_for_each(c, &g->core->conns.all, all)
+		if (c->id == g->order->asked_by && !c->closing)
+			return rec_conn_id(c) == conn_id;
+	return false;
+}
+
+/* Those that were quiesced by request are so in the journal, and stay so. */
+static bool was_quiet(const struct give *g, uint64_t id)
+{
+	for (size_t i = 0; i < g->n_quiet; i++)
+		if (g->quiet[i] == id)
+			return true;
+	return false;
 }
 
 /* state_sink.put */
@@ -188,19 +197,14 @@ static int put(void *data, const struct drover_record *rec)
 	if (rec->type == DROVER_RECORD_END)
 		return -r;
 	if (rec->type == DROVER_RECORD_CONNECTION) {
-		const struct conn *c = conn_of(g->core, rec->connection.conn_id);
-
-		g->skipped = 0;
-		/* its socket is closed, or its ring broken: nobody goes on with it */
-		if (!c || (rec->connection.kind == DROVER_CONN_SOCKET && rec->connection.fd < 0))
-			g->skipped = rec->connection.conn_id;
-		else if (c->id == g->order->asked_by)
+		if (is_asker(g, rec->connection.conn_id))
 			r = put_asker(g, &mine.connection);
 		mine.connection.mfn = 0; /* the grant for xenstore is what it maps */
 	}
-	if (g->skipped && (rec->type == DROVER_RECORD_CONNECTION ||
-			   (rec->type == DROVER_RECORD_WATCH && rec->watch.conn_id == g->skipped)))
-		return 0;
+	if (rec->type == DROVER_RECORD_CONN_STATE && !was_quiet(g, rec->conn_state.id))
+		mine.conn_state.flags &= ~DROVER_CONN_STATE_QUIESCED;
+	if (rec->type == DROVER_RECORD_DOMAIN_STATE)
+		mine.domain_state.counters = 0; /* a place in an area that the reader has not */
 	if (!r)
 		r = -drover_writer_put(g->writer, &mine);
 	if (r == -EINVAL)
@@ -216,41 +220,34 @@ static int write_image(struct give *g)
 		.ctx = &fd,
 		.format = { .layout = DROVER_LAYOUT_UPSTREAM, .version = 1 },
 	};
-	struct state_write_options what = {
-		.plain = true,
-		.socket_fd = g->order->socket_fd,
-		.evtchn_fd = g->order->evtchn_fd,
-		.fd_of = fd_of,
-		.data = g,
-	};
 	struct state_sink sink = { .put = put, .data = g };
 	int r;
 
 	options.format.big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-	r = table_read(g);
-	if (!r && drover_writer_new(&options, &g->writer))
+	if (g->order->version)
+		options.format.version = g->order->version;
+	if (drover_writer_new(&options, &g->writer))
 		r = FAULT(-ENOMEM);
-	if (!r)
-		r = state_write(g->core, &what, &sink);
+	else
+		r = state_write(g->core, &g->what, &sink);
 	drover_writer_free(g->writer);
-	free(g->client);
-	free(g->output);
 	return r;
+}
+
+/* A socket that the keeper has not any more, and so the reader will not have, is at its end. */
+static void close_lost(struct give *g)
+{
+	struct conn *c;
+
+	list_for_each(c, &g->core->conns.all, all)
+		if (!c->domain && !c->closing && fd_of(g, c) < 0)
+			conn_close(c);
 }
 
 static void tell_loss(void *data, const char *line)
 {
 	(void)data;
 	log_notice("the other daemon cannot hold this: %s", line);
-}
-
-/* Those that were quiesced by request are so in the journal, and stay so. */
-static bool was_quiet(const struct give *g, const struct conn *c)
-{
-	for (size_t i = 0; i < g->n_quiet; i++)
-		if (g->quiet[i] == c->id)
-			return true;
-	return false;
 }
 
 static int quiesce_all(struct give *g)
@@ -270,7 +267,8 @@ static int quiesce_all(struct give *g)
 	return 0;
 }
 
-int give_image(struct core *core, const struct give_order *order, struct give **ret)
+int give_image(struct core *core, const struct give_order *order, const struct state_host *host,
+	       struct give **ret)
 {
 	struct give *g = calloc(1, sizeof(*g));
 	int r;
@@ -280,8 +278,22 @@ int give_image(struct core *core, const struct give_order *order, struct give **
 		return FAULT(-ENOMEM);
 	g->core = core;
 	g->order = order;
-	state_degrades(core, tell_loss, NULL);
-	r = quiesce_all(g);
+	g->what = (struct state_write_options){
+		.plain = !order->version,
+		.plain_watches = order->version < 2,
+		.unique_ids = order->version >= 2,
+		.socket_fd = order->socket_fd,
+		.evtchn_fd = order->evtchn_fd,
+		.fd_of = fd_of,
+		.data = g,
+		.host = *host,
+	};
+	state_degrades(core, &g->what, tell_loss, NULL);
+	r = table_read(g);
+	if (!r)
+		close_lost(g);
+	if (!r)
+		r = quiesce_all(g);
 	if (!r)
 		r = drain(core, order->asked_by);
 	if (!r)
@@ -300,8 +312,10 @@ void give_undo(struct give *g)
 	if (!g)
 		return;
 	list_for_each(c, &g->core->conns.all, all)
-		if (g->quiet && !c->closing && !was_quiet(g, c))
+		if (g->quiet && !c->closing && !was_quiet(g, c->id))
 			conn_quiesce(c, false);
+	free(g->client);
+	free(g->output);
 	free(g->quiet);
 	free(g);
 }

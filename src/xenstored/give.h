@@ -7,6 +7,7 @@
 #define DROVER_XENSTORED_GIVE_H
 
 #include "op/core.h"
+#include "state/checkpoint.h"
 
 #define GIVE_WAIT_MS 5000u /* for requests under way that wait for others */
 
@@ -15,6 +16,7 @@ struct give_order {
 	int table_fd;	   /* struct proto_image_client */
 	int32_t socket_fd; /* as the reader will have them */
 	int32_t evtchn_fd;
+	unsigned int version; /* of the image, with our own records; 0: 1, without them */
 	uint64_t asked_by; /* the connection whose request is to be answered "OK" by the reader */
 };
 
@@ -26,7 +28,8 @@ struct give;
  * may be NULL. 0; -EBUSY: requests wait for others for too long; -ENOMEM; or an error of a file;
  * logged. order and core are borrowed.
  */
-int give_image(struct core *core, const struct give_order *order, struct give **ret);
+int give_image(struct core *core, const struct give_order *order, const struct state_host *host,
+	       struct give **ret);
 
 /* All goes on as if it had not been asked for. Accepts NULL. */
 void give_undo(struct give *g);

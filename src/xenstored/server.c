@@ -7,13 +7,10 @@
 #include "xenstored/server.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -21,10 +18,9 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "conn/socket.h"
-#include "control/control.h"
-#include "control/update.h"
-#include "xenstored/give.h"
 #include "state/domain_image.h"
+#include "xenstored/give.h"
+#include "xenstored/host.h"
 
 #define LINK_PER_ROUND 64u
 
@@ -42,14 +38,12 @@ struct server {
 	struct trace *trace;
 	const struct worker_seat *seat;
 	struct list waiting; /* struct client: sockets without a connection */
-	struct control_host host;
-	struct control_update update;
+	struct host host;
 	int result;
 	bool channel_ready;
-	bool ending;	     /* sockets are left as they are: the keeper has them */
-	bool served;	     /* by the keeper's word */
-	uint64_t timer_at;   /* ms; UINT64_MAX: not set */
-	uint64_t started_ms; /* real time; of the first worker */
+	bool ending;	   /* sockets are left as they are: the keeper has them */
+	bool served;	   /* by the keeper's word */
+	uint64_t timer_at; /* ms; UINT64_MAX: not set */
 };
 
 /* A client socket. */
@@ -79,7 +73,7 @@ static void client_poll(struct socket_transport *s, bool read, bool write)
 	int events = (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
 
 	/* who waits for a live update gives it up by closing */
-	if (cl->conn && control_update_is_awaited(&cl->server->update, cl->conn))
+	if (cl->conn && control_update_is_awaited(&cl->server->host.update, cl->conn))
 		events |= UV_DISCONNECT;
 	/* nothing wanted: its end is still noticed, when something is wanted again */
 	if (events)
@@ -106,8 +100,9 @@ static void client_release(struct socket_transport *s)
 	struct server *server = cl->server;
 
 	list_remove(&cl->link);
-	if (cl->conn && !server->ending && control_update_is_awaited(&server->update, cl->conn)) {
-		control_update_forget(&server->update);
+	if (cl->conn && !server->ending &&
+	    control_update_is_awaited(&server->host.update, cl->conn)) {
+		control_update_forget(&server->host.update);
 		seat_tell(server->seat, PROTO_ABORT, 0, NULL);
 	}
 	uv_poll_stop(&cl->poll);
@@ -194,8 +189,8 @@ static void take_verdict(struct server *s, const struct proto_msg *m)
 {
 	if (m->n_ids < 2)
 		return;
-	if (control_update_decide(&s->update, s->core, m->id[PROTO_CONN], m->id[PROTO_POSITION],
-				  m->text) &&
+	if (control_update_decide(&s->host.update, s->core, m->id[PROTO_CONN],
+				  m->id[PROTO_POSITION], m->text) &&
 	    s->journal)
 		journal_freeze(s->journal, false);
 }
@@ -240,14 +235,18 @@ static int give_away(struct server *s, const struct proto_msg *order)
 		.table_fd = order->fd[1],
 		.socket_fd = (int32_t)order->id[PROTO_IMAGE_LISTEN],
 		.evtchn_fd = (int32_t)order->id[PROTO_IMAGE_EVTCHN],
+		.version = (unsigned int)order->id[PROTO_IMAGE_VERSION],
 		.asked_by = order->id[PROTO_IMAGE_CONN],
 	};
+	struct state_host host = { .started_ms = s->host.started_ms,
+				   .trace_on = trace_wanted(s->trace),
+				   .trace_path = trace_path(s->trace) };
 	struct give *g = NULL;
 	int r;
 
 	if (order->n_fds != 2 || order->n_ids < PROTO_IMAGE_WORDS)
 		return -EPROTO;
-	r = give_image(s->core, &o, &g);
+	r = give_image(s->core, &o, &host, &g);
 	r = r ? seat_tell(s->seat, PROTO_FAILED, 0, strerror(-r))
 	      : seat_tell(s->seat, PROTO_STOPPED, 0, NULL);
 	if (!r)
@@ -401,84 +400,6 @@ static void on_end(uv_signal_t *sig, int number)
 	uv_stop(&s->loop);
 }
 
-static void host_trace_enable(void *data, bool on)
-{
-	struct server *s = data;
-
-	trace_enable(s->trace, on);
-	journal_set_host(s->journal, on, trace_path(s->trace));
-}
-
-static int host_trace_to(void *data, const char *path)
-{
-	struct server *s = data;
-
-	int r = trace_open(s->trace, path);
-
-	if (!r)
-		journal_set_host(s->journal, trace_wanted(s->trace), path);
-	return r;
-}
-
-static const char *host_trace_path(void *data)
-{
-	struct server *s = data;
-
-	return trace_path(s->trace);
-}
-
-static FILE *host_open_report(void *data, const char *path, bool append)
-{
-	struct server *s = data;
-	int fd = seat_open_file(s->seat, append ? PROTO_OPEN_APPEND : PROTO_OPEN_REPLACE, path);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
-
-	if (!f && fd >= 0)
-		close(fd);
-	return f;
-}
-
-static uint64_t host_uptime(void *data)
-{
-	struct server *s = data;
-
-	uint64_t now = server_real_ms();
-
-	return now > s->started_ms ? now - s->started_ms : 0;
-}
-
-/* update.h: asks the keeper. */
-static int host_update(void *data, uint64_t conn, uint64_t position, const char *file,
-		       const char *args, uint64_t timeout_ms)
-{
-	struct server *s = data;
-	struct proto_msg m;
-	int n;
-
-	proto_init(&m, PROTO_UPDATE, 0, NULL);
-	m.n_ids = PROTO_PLACE_WORDS;
-	m.id[PROTO_CONN] = conn;
-	m.id[PROTO_POSITION] = position;
-	m.id[PROTO_TIMEOUT] = timeout_ms;
-	n = snprintf(m.text, sizeof(m.text), "%s%c%s", file, '\0', args);
-	if (n >= (int)sizeof(m.text))
-		return E2BIG;
-	m.text_len = (uint32_t)n;
-	/* the candidate reads what there is while this process goes on */
-	journal_freeze(s->journal, true);
-	if (!proto_send(s->seat->link, &m, true))
-		return 0;
-	journal_freeze(s->journal, false);
-	return EIO;
-}
-
-static void host_update_abort(void *data)
-{
-	struct server *s = data;
-
-	seat_tell(s->seat, PROTO_ABORT, 0, NULL);
-}
-
 /* Handles that the loop always has; each call's failure is latched in r. */
 static int loop_init(struct server *s)
 {
@@ -518,22 +439,8 @@ int server_new(const struct worker_seat *seat, struct trace *trace, struct serve
 	s->seat = seat;
 	s->trace = trace;
 	s->timer_at = UINT64_MAX;
-	s->started_ms = server_real_ms();
 	list_init(&s->waiting);
-	s->host = (struct control_host){
-		.trace_enable = host_trace_enable,
-		.trace_to = host_trace_to,
-		.trace_path = host_trace_path,
-		.open_report = host_open_report,
-		.uptime_ms = host_uptime,
-		.update = &s->update,
-		.data = s,
-	};
-	s->update = (struct control_update){
-		.begin = host_update,
-		.abort = host_update_abort,
-		.data = s,
-	};
+	host_init(&s->host, seat, trace);
 	r = loop_init(s);
 	if (r) {
 		server_free(s);
@@ -543,24 +450,16 @@ int server_new(const struct worker_seat *seat, struct trace *trace, struct serve
 	return 0;
 }
 
-uint64_t server_real_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 void server_set_started(struct server *s, uint64_t real_ms)
 {
 	if (real_ms)
-		s->started_ms = real_ms;
+		s->host.started_ms = real_ms;
 }
 
 void server_core_options(struct server *s, struct core_options *opt)
 {
 	opt->control = control_handle;
-	opt->control_data = &s->host;
+	opt->control_data = &s->host.control;
 	opt->export_domain = domain_image_export;
 	opt->import_domain = domain_image_import;
 	opt->trace = trace_message;
@@ -573,7 +472,7 @@ int server_start(struct server *s, struct core *core, struct hv *hv, struct jour
 
 	s->core = core;
 	s->hv = hv;
-	s->journal = journal;
+	s->journal = s->host.journal = journal;
 	s->channel_ready = true; /* what came before there was a loop */
 	r = uv_poll_start(&s->link, UV_READABLE, on_link);
 	if (!r && fd >= 0) {

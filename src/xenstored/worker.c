@@ -22,6 +22,7 @@
 #include "recover/journal.h"
 #include "recover/recover.h"
 #include "xenstored/daemon.h"
+#include "xenstored/host.h"
 #include "xenstored/server.h"
 
 #define SIM_DIR_DEFAULT "/run/drover/sim"
@@ -159,10 +160,9 @@ static int follow(struct worker *w)
 	return r;
 }
 
-/* What the process itself was set to. */
-static void restore_host(struct worker *w)
+/* What the process itself was set to; h: by an earlier one, NULL: there was none. */
+static void set_host(struct worker *w, const struct load_host *h)
 {
-	const struct load_host *h = w->recover ? recover_host(w->recover) : NULL;
 	const char *path = h && h->has_trace ? h->trace_path : w->opt->trace_file;
 	int r;
 
@@ -220,10 +220,26 @@ static int load_in_sandbox(struct worker *w)
 	return r ? r : load(w);
 }
 
+/* From another daemon's image. */
+static int adopt(struct worker *w, const struct recover_sockets *sockets)
+{
+	const char *path = trace_path(w->trace);
+	struct load_host h = { .started_ms = host_real_ms(),
+			       .has_trace = true,
+			       .trace_on = trace_wanted(w->trace) };
+	int r;
+
+	snprintf(h.trace_path, sizeof(h.trace_path), "%s", path ? path : "");
+	r = adopt_image(w->seat->image, &w->core_opt, w->journal, w->hv, sockets, &h, &w->core);
+	if (!r)
+		set_host(w, &h);
+	return r;
+}
+
 static int take_over(struct worker *w)
 {
 	struct recover_sockets sockets = { .find = server_find_client, .data = w->server };
-	struct state_host host = { .started_ms = server_real_ms(),
+	struct state_host host = { .started_ms = host_real_ms(),
 				   .trace_on = trace_wanted(w->trace),
 				   .trace_path = trace_path(w->trace) };
 	int r;
@@ -231,8 +247,7 @@ static int take_over(struct worker *w)
 	if (w->recover)
 		return recover_take_over(w->recover, w->journal, w->hv, &sockets, &w->core);
 	if (w->seat->image >= 0)
-		return adopt_image(w->seat->image, &w->core_opt, w->journal, w->hv, &sockets,
-				   &w->core);
+		return adopt(w, &sockets);
 	w->core_opt.area = journal_area(w->journal);
 	w->core_opt.counters = journal_counters(w->journal);
 	r = core_new(&w->core_opt, w->hv, &w->core);
@@ -248,7 +263,7 @@ static int start(struct worker *w)
 		r = server_await_clients(w->server);
 	if (r)
 		return r;
-	restore_host(w);
+	set_host(w, w->recover ? recover_host(w->recover) : NULL);
 	r = take_over(w);
 	if (!r)
 		r = server_start(w->server, w->core, w->hv, w->journal);
