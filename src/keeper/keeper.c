@@ -476,6 +476,8 @@ static int signals_open(struct keeper *k)
 	sigaddset(&set, SIGCHLD);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
+	/* a script that this process is for a while may unblock it */
+	signal(SIGHUP, SIG_IGN);
 	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return k->signals < 0 ? -errno : 0;
 }
