@@ -17,8 +17,7 @@ struct server;
 /* seat and trace are borrowed. -ENOMEM, -errno. */
 int server_new(const struct worker_seat *seat, struct trace *trace, struct server **ret);
 
-/* The real time in ms, and since when the daemon has been up by it; 0: since now. */
-uint64_t server_real_ms(void);
+/* Since when the daemon has been up, in ms of real time; 0: since now. */
 void server_set_started(struct server *s, uint64_t real_ms);
 
 /* Fills in what a core is told of its process: CONTROL and the trace file. */
