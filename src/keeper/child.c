@@ -139,23 +139,27 @@ int child_fork(struct keeper *k)
 	exit(k->o->worker(k->o->data, &seat));
 }
 
-void child_rank(pid_t pid, bool serves)
+void child_rank_get(struct rank *ret)
 {
 	struct sched_param param = { 0 };
-	int policy = SCHED_OTHER;
 
-	if (serves) {
-		policy = sched_getscheduler(0);
-		sched_getparam(0, &param);
-	}
-	if (policy >= 0)
-		sched_setscheduler(pid, policy, &param); /* else it stays as it is */
+	ret->policy = sched_getscheduler(0);
+	sched_getparam(0, &param);
+	ret->priority = param.sched_priority;
+}
+
+void child_rank(pid_t pid, const struct rank *rank)
+{
+	struct sched_param param = { .sched_priority = rank ? rank->priority : 0 };
+
+	/* where that is not permitted it stays as it is */
+	sched_setscheduler(pid, rank ? rank->policy : SCHED_OTHER, &param);
 }
 
 /* In the child: never returns. keep: descriptors that stay open over exec. */
 static _Noreturn void become(const char *file, char **argv, int keep)
 {
-	child_rank(0, false);
+	child_rank(0, NULL);
 	if (keep >= 0)
 		fcntl(keep, F_SETFD, 0);
 	execv(file, argv);

@@ -80,6 +80,7 @@ static void write_table(struct keeper *k, FILE *f)
 	fprintf(f, "boot %s\n", k->seat.boot_id);
 	fprintf(f, "deaths %" PRIu64 "\n", k->seat.deaths);
 	fprintf(f, "virq %u\n", k->seat.hv.virq);
+	fprintf(f, "rank %d %d\n", k->rank.policy, k->rank.priority);
 	fprintf(f, "worker %d %" PRIu64 " %" PRIu64 "\n", (int)w->pid, w->started_ms, w->told);
 	if (k->verdict.n_ids)
 		fprintf(f, "verdict %" PRIu64 " %" PRIu64 " %.512s\n", k->verdict.id[PROTO_CONN],
@@ -133,8 +134,11 @@ int handover_exec(struct keeper *k, const char *file, char **argv)
 	args[n + 1] = number;
 	set_inherited(k, true);
 	fflush(NULL);
+	/* a program takes a while to start */
+	child_rank(0, NULL);
 	execv(file, args);
 	r = -errno;
+	child_rank(0, &k->rank);
 	set_inherited(k, false);
 	close(fd);
 	free(args);
@@ -188,6 +192,8 @@ static int take_line(struct keeper *k, const char *line)
 	sscanf(line, "boot %36s", k->seat.boot_id);
 	sscanf(line, "deaths %" SCNu64, &k->seat.deaths);
 	sscanf(line, "virq %u", &k->seat.hv.virq);
+	if (sscanf(line, "rank %d %d", &k->rank.policy, &k->rank.priority) == 2)
+		child_rank(0, &k->rank);
 	if (sscanf(line, "worker %d %" SCNu64 " %" SCNu64, &pid, &k->worker.started_ms,
 		   &k->worker.told) == 3)
 		k->worker.pid = pid;

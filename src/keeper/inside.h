@@ -58,8 +58,15 @@ struct update {
 	size_t said_len;
 };
 
+/* How the scheduler treats a process. */
+struct rank {
+	int policy;
+	int priority;
+};
+
 struct keeper {
 	const struct keeper_options *o;
+	struct rank rank; /* of the daemon */
 	struct worker_seat seat; /* what every worker gets; link and call unused */
 	int listen;
 	int pid_fd; /* of the pid file, for its lock; -1: none */
@@ -73,7 +80,7 @@ struct keeper {
 	uint64_t accept_at_ms;	  /* 0, or until when no client can be accepted */
 	uint64_t end_at_ms;	  /* ending: when patience ends */
 	bool ending;
-	bool out_of_fds; /* told already */
+	bool out_of_fds;  /* told already */
 	bool child_ended; /* one or more */
 	bool was_ready;
 	int result;
@@ -91,6 +98,13 @@ int child_fork(struct keeper *k);
 int child_exec(struct keeper *k, const char *file, char **argv, struct child *ret);
 /* Starts `file --help`; its output can be read from *ret_out. */
 int child_probe(struct keeper *k, const char *file, pid_t *ret_pid, int *ret_out);
+/* What the scheduler has of the caller. */
+void child_rank_get(struct rank *ret);
+/*
+ * Where the daemon runs at a real-time priority: who serves has it, and who only gets ready, or
+ * ends, must not be in the way (NULL). pid 0: the caller.
+ */
+void child_rank(pid_t pid, const struct rank *rank);
 /* Closes what is held of a child that was reaped. */
 void child_forget(struct child *c);
 /* Kills and reaps. */

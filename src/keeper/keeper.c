@@ -500,6 +500,7 @@ static void keeper_init(struct keeper *k, const struct keeper_options *o)
 	};
 	for (size_t i = 0; i < SEAT_JOURNAL_FILES; i++)
 		k->seat.journal[i] = -1;
+	child_rank_get(&k->rank);
 	proto_init(&k->verdict, PROTO_VERDICT, 0, NULL);
 	update_init(&k->update);
 }

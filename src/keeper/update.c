@@ -215,6 +215,7 @@ static void switch_over(struct keeper *k)
 	struct update *u = &k->update;
 
 	/* it never runs again from here; that its memory is gone need not be waited for */
+	child_rank(k->worker.pid, NULL);
 	kill(k->worker.pid, SIGKILL);
 	child_kill(&u->former);
 	u->former = k->worker;
@@ -234,6 +235,7 @@ void update_on_candidate(struct keeper *k, const struct proto_msg *m)
 
 	if (m->type == PROTO_LOADED && u->phase == UPDATE_LOADING) {
 		u->phase = UPDATE_STOPPING;
+		child_rank(u->candidate.pid, &k->rank); /* clients wait for it from here on */
 		keeper_send(&k->worker, PROTO_STOP);
 	} else if (m->type == PROTO_READY && u->phase == UPDATE_CATCH_UP) {
 		switch_over(k);
