@@ -41,7 +41,7 @@ struct domain {
 	uint32_t remote_port;
 	uint32_t local_port;
 	uint32_t features;
-	uint32_t counters; /* block of the connections' area with its budget's; 0: none */
+	uint32_t counters;     /* block of the connections' area with its budget's; 0: none */
 	struct domain *target; /* borrowed: for whom it acts */
 	struct list stubs;     /* who acts for it */
 	struct list stub_link;

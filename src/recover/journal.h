@@ -12,7 +12,7 @@
 #include "state/checkpoint.h"
 
 #define JOURNAL_FILES 5u /* area, base.0, log.0, base.1, log.1 */
-#ifndef JOURNAL_VERSION /* tests build another one */
+#ifndef JOURNAL_VERSION	 /* tests build another one */
 #define JOURNAL_VERSION 1u
 #endif
 #define JOURNAL_LOG_MIN (256u << 10)   /* octets of log that no checkpoint is begun for */

@@ -13,7 +13,7 @@ struct state_log {
 	void (*rewind)(void *data, uint64_t mark);
 	struct core *core;		     /* borrowed */
 	struct state_checkpoint *checkpoint; /* borrowed: under way; NULL: none */
-	int error;	   /* the first failure of the sink since somebody looked; 0: none */
+	int error; /* the first failure of the sink since somebody looked; 0: none */
 };
 
 /* From now on core's changes go to l, which must outlive it or a core_set_log of NULL. */

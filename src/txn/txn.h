@@ -96,7 +96,7 @@ struct txn {
 	uint64_t charge;       /* octets */
 	uint64_t retained_at_start;
 	uint64_t deaths_at_start;
-	uint64_t serial; /* rises with each that is started */
+	uint64_t serial;	   /* rises with each that is started */
 	const struct txn_ops *ops; /* borrowed; set by who started it, as the next */
 	void *owner;		   /* borrowed: for ops */
 };
