@@ -257,6 +257,36 @@ static int header_check(const struct area *a, const char *boot_id)
 	return 0;
 }
 
+/* Of the file's octets, those that are whole chunks: the rest is of a process that died growing. */
+static size_t whole_chunks(off_t size)
+{
+	return AREA_HEAD + ((size_t)size - AREA_HEAD) / AREA_CHUNK * AREA_CHUNK;
+}
+
+/* The file has grown since it was attached: there are more blocks to be claimed. */
+static int look_again(struct area *a)
+{
+	struct stat st;
+	size_t size;
+	int r;
+
+	if (fstat(a->fd, &st))
+		return -errno;
+	if ((size_t)st.st_size < a->size || (uint64_t)st.st_size > AREA_MAX)
+		return -EIO;
+	size = whole_chunks(st.st_size);
+	if (size == a->size)
+		return 0;
+	r = units_reserve(a, (uint32_t)((size - AREA_HEAD) / AREA_UNIT));
+	if (!r)
+		r = map(a, a->size, size);
+	if (r)
+		return r;
+	a->size = size;
+	a->units = (uint32_t)((size - AREA_HEAD) / AREA_UNIT);
+	return 0;
+}
+
 int area_attach(int fd, const char *boot_id, bool writable, struct area **ret)
 {
 	struct stat st;
@@ -270,8 +300,7 @@ int area_attach(int fd, const char *boot_id, bool writable, struct area **ret)
 		return ESTALE;
 	if (st.st_size < AREA_HEAD + AREA_CHUNK || (uint64_t)st.st_size > AREA_MAX)
 		return EINVAL;
-	/* less than a chunk at the end is of a process that died while it grew */
-	size = AREA_HEAD + ((size_t)st.st_size - AREA_HEAD) / AREA_CHUNK * AREA_CHUNK;
+	size = whole_chunks(st.st_size);
 	r = area_make(fd, writable, &a);
 	if (r)
 		return r;
@@ -301,6 +330,9 @@ int area_own(struct area *a)
 		return 0;
 	a->writable = true;
 	r = mprotect(a->base, a->size, PROT_READ | PROT_WRITE) ? -errno : 0;
+	/* who wrote it meanwhile has stopped */
+	if (!r && !a->settled)
+		r = look_again(a);
 	return r ? FAULT(r) : 0;
 }
 

@@ -42,7 +42,10 @@ int area_new(int fd, const char *boot_id, struct area **ret);
  */
 int area_attach(int fd, const char *boot_id, bool writable, struct area **ret);
 
-/* Makes an attached area writable. < 0: the system's error. */
+/*
+ * Makes an attached area writable, with what it has grown by meanwhile. < 0: the system's error,
+ * or -EIO: it has shrunk.
+ */
 int area_own(struct area *a);
 
 /*

@@ -403,6 +403,30 @@ static void an_attached_area_is_written_to_only_when_owned(void **state)
 	close(fd);
 }
 
+static void who_owns_an_area_sees_what_it_grew_by(void **state)
+{
+	struct area *a, *b;
+	int fd = file();
+	uint32_t ref;
+
+	(void)state;
+	assert_int_equal(area_new(fd, BOOT, &a), 0);
+	assert_int_equal(area_attach(fd, BOOT, false, &b), 0);
+	ref = area_alloc(a, 3u << 20);
+	assert_int_not_equal(ref, 0);
+	memset(area_at(a, ref), 'x', 3u << 20);
+	assert_int_equal(area_claim(b, ref), EINVAL);
+	assert_int_equal(area_own(b), 0);
+	assert_int_equal(area_size(b), area_size(a));
+	assert_int_equal(area_claim(b, ref), 0);
+	area_settle(b);
+	assert_memory_equal(area_at(b, ref), area_at(a, ref), 3u << 20);
+	assert_int_equal(area_used(b), area_used(a));
+	area_free(a);
+	area_free(b);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +441,7 @@ int main(void)
 		cmocka_unit_test(random_damage_is_an_error_and_never_a_crash),
 		cmocka_unit_test(a_file_cut_within_a_chunk_grows_on_from_there),
 		cmocka_unit_test(an_attached_area_is_written_to_only_when_owned),
+		cmocka_unit_test(who_owns_an_area_sees_what_it_grew_by),
 	};
 
 	return cmocka_run_group_tests_name("area", tests, NULL, NULL);
