@@ -149,22 +149,6 @@ int op_unquiesce(struct op_call *o)
 
 /* --- images ------------------------------------------------------------------------------ */
 
-/* A size in decimal. EINVAL. */
-static int arg_size(const struct op_call *o, size_t i, size_t *ret)
-{
-	size_t v = 0;
-
-	if (!o->arg_len[i] || o->arg_len[i] > 9)
-		return EINVAL;
-	for (size_t k = 0; k < o->arg_len[i]; k++) {
-		if (o->arg[i][k] < '0' || o->arg[i][k] > '9')
-			return EINVAL;
-		v = v * 10 + (size_t)(o->arg[i][k] - '0');
-	}
-	*ret = v;
-	return 0;
-}
-
 static int refuse(struct core *core, struct vendor_session *s, const char *what, uint16_t domid,
 		  int r)
 {
@@ -238,7 +222,8 @@ int op_export_domain(struct op_call *o)
 {
 	struct op_reply *reply = o->reply;
 	struct vendor_session *s;
-	size_t offset, n, head;
+	uint32_t offset;
+	size_t n, head;
 	uint16_t domid;
 	int r;
 
@@ -246,7 +231,7 @@ int op_export_domain(struct op_call *o)
 		return ENOSYS;
 	r = vendor_domid(o, &domid);
 	if (!r)
-		r = arg_size(o, 1, &offset);
+		r = wire_parse_number(o->arg[1], o->arg_len[1], 9, &offset);
 	if (!r)
 		r = vendor_get(o->core, o->conn, &s);
 	if (!r && !offset)
@@ -292,7 +277,8 @@ int op_import_domain(struct op_call *o)
 	struct vendor_session *s;
 	struct vendor_image *i;
 	const char *data;
-	size_t offset, total, n;
+	uint32_t offset, total;
+	size_t n;
 	uint16_t domid;
 	int r;
 
@@ -300,9 +286,9 @@ int op_import_domain(struct op_call *o)
 		return ENOSYS;
 	r = vendor_domid(o, &domid);
 	if (!r)
-		r = arg_size(o, 1, &offset);
+		r = wire_parse_number(o->arg[1], o->arg_len[1], 9, &offset);
 	if (!r)
-		r = arg_size(o, 2, &total);
+		r = wire_parse_number(o->arg[2], o->arg_len[2], 9, &total);
 	if (!r)
 		r = vendor_get(core, o->conn, &s);
 	if (!r && !offset)

@@ -26,21 +26,6 @@ static int find_conn(const struct op_call *o, struct conn **ret)
 	return 0;
 }
 
-static int arg_u32(const struct op_call *o, size_t i, uint32_t *ret)
-{
-	uint64_t v = 0;
-
-	if (!o->arg_len[i] || o->arg_len[i] > 10)
-		return EINVAL;
-	for (size_t k = 0; k < o->arg_len[i]; k++) {
-		if (o->arg[i][k] < '0' || o->arg[i][k] > '9')
-			return EINVAL;
-		v = v * 10 + (uint64_t)(o->arg[i][k] - '0');
-	}
-	*ret = (uint32_t)v;
-	return v > UINT32_MAX ? EINVAL : 0;
-}
-
 /* "path|token|" as the domain wrote it; its length. out: room for it. */
 static size_t print_watch(const struct conn *c, const struct watch *w, char *out)
 {
@@ -74,7 +59,7 @@ int op_get_domain_watches(struct op_call *o)
 
 	r = find_conn(o, &c);
 	if (!r)
-		r = arg_u32(o, 1, &index);
+		r = wire_parse_number(o->arg[1], o->arg_len[1], 10, &index);
 	if (r)
 		return r;
 	/* behind where the count comes, which is not known before the end */
@@ -177,7 +162,7 @@ int op_start_domain_transaction(struct op_call *o)
 
 	r = find_conn(o, &c);
 	if (!r)
-		r = arg_u32(o, 1, &id);
+		r = wire_parse_number(o->arg[1], o->arg_len[1], 10, &id);
 	if (!r && !id)
 		r = EINVAL;
 	if (r)

@@ -13,21 +13,6 @@ struct watch_args {
 	bool relative;
 };
 
-static int parse_depth(const char *str, size_t len, uint32_t *ret)
-{
-	uint64_t v = 0;
-
-	if (!len || len > 9)
-		return EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (str[i] < '0' || str[i] > '9')
-			return EINVAL;
-		v = v * 10 + (uint64_t)(str[i] - '0');
-	}
-	*ret = (uint32_t)v;
-	return 0;
-}
-
 /* A special path is one component: "@releaseDomain", "@releaseDomain/5", any other word. */
 static int parse_special(const struct op_call *o, struct watch_args *a)
 {
@@ -49,7 +34,7 @@ static int parse(const struct op_call *o, struct watch_args *a, bool with_depth)
 
 	a->depth = WATCH_DEPTH_ANY;
 	if (with_depth && o->n_args > 2) {
-		r = parse_depth(o->arg[2], o->arg_len[2], &a->depth);
+		r = wire_parse_number(o->arg[2], o->arg_len[2], 9, &a->depth);
 		if (r)
 			return r;
 	}

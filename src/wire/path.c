@@ -5,7 +5,7 @@
  */
 #include "wire/path.h"
 
-#include <ctype.h>
+#include "wire/wire.h"
 
 static const bool is_path_char[256] = {
 	['-'] = true, ['/'] = true, ['_'] = true, ['@'] = true, ['0'] = true, ['1'] = true,
@@ -85,16 +85,9 @@ bool path_is_below(const char *path, size_t len, const char *base, size_t base_l
 
 int path_parse_domid(const char *str, size_t len, uint16_t *ret_domid)
 {
-	unsigned int v = 0;
+	uint32_t v;
 
-	if (!len || len > 5)
-		return EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (!isdigit((unsigned char)str[i]))
-			return EINVAL;
-		v = v * 10 + (unsigned int)(str[i] - '0');
-	}
-	if (v > UINT16_MAX)
+	if (wire_parse_number(str, len, 5, &v) || v > UINT16_MAX)
 		return EINVAL;
 	*ret_domid = (uint16_t)v;
 	return 0;

@@ -64,6 +64,23 @@ int wire_parse(const void *buf, size_t len, struct wire_msg *ret, size_t *ret_si
 	return 0;
 }
 
+int wire_parse_number(const char *str, size_t len, size_t digits, uint32_t *ret)
+{
+	uint64_t v = 0;
+
+	if (!len || len > digits)
+		return EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		if (str[i] < '0' || str[i] > '9')
+			return EINVAL;
+		v = v * 10 + (uint64_t)(str[i] - '0');
+	}
+	if (v > UINT32_MAX)
+		return EINVAL;
+	*ret = (uint32_t)v;
+	return 0;
+}
+
 const char *wire_errno_name(int err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(xsd_errors); i++)

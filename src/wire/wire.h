@@ -47,6 +47,12 @@ struct wire_msg {
  */
 int wire_parse(const void *buf, size_t len, struct wire_msg *ret, size_t *ret_size);
 
+/*
+ * A decimal number, len octets with nothing else, of at most so many digits, 10 or fewer. EINVAL
+ * otherwise, or where it is over UINT32_MAX.
+ */
+int wire_parse_number(const char *str, size_t len, size_t digits, uint32_t *ret);
+
 /* "EINVAL" for EINVAL and so on, for every error of xs_wire.h; "EIO" for what it does not name. */
 const char *wire_errno_name(int err);
 

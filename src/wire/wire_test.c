@@ -83,6 +83,39 @@ static void errors_are_named_as_the_protocol_does(void **state)
 	assert_int_equal(wire_errno_value("EXDEV"), 0);
 }
 
+static void numbers_are_plain_decimal(void **state)
+{
+	static const struct {
+		const char *str;
+		size_t digits;
+		int64_t want; /* -1: refused */
+	} table[] = {
+		{ "0", 10, 0 },
+		{ "007", 10, 7 },
+		{ "4294967295", 10, UINT32_MAX },
+		{ "4294967296", 10, -1 },
+		{ "9999999999", 10, -1 },
+		{ "00000000001", 10, -1 },
+		{ "999999999", 9, 999999999 },
+		{ "1000000000", 9, -1 },
+		{ "", 10, -1 },
+		{ "+1", 10, -1 },
+		{ "-1", 10, -1 },
+		{ " 1", 10, -1 },
+		{ "1 ", 10, -1 },
+		{ "0x1", 10, -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		uint32_t v = 77;
+		int r = wire_parse_number(table[i].str, strlen(table[i].str), table[i].digits, &v);
+
+		assert_int_equal(r, table[i].want < 0 ? EINVAL : 0);
+		assert_int_equal(v, table[i].want < 0 ? 77 : table[i].want);
+	}
+}
+
 static void types_have_names_and_others_a_question_mark(void **state)
 {
 	(void)state;
@@ -100,6 +133,7 @@ int main(void)
 		cmocka_unit_test(a_message_is_whole_or_wanted_or_hopeless),
 		cmocka_unit_test(a_length_over_4096_is_hopeless_as_soon_as_it_is_read),
 		cmocka_unit_test(errors_are_named_as_the_protocol_does),
+		cmocka_unit_test(numbers_are_plain_decimal),
 		cmocka_unit_test(types_have_names_and_others_a_question_mark),
 	};
 
