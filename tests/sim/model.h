@@ -197,6 +197,8 @@ int model_dom_get(struct model *m, uint16_t domid);
 void model_dom_died(struct model *m, uint16_t domid);
 /* A look at it after the hypervisor said that it changed. */
 void model_dom_look(struct model *m, uint16_t domid);
+/* The same of all, in the order in which they became known. */
+void model_dom_look_all(struct model *m);
 void model_strip(struct model *m, uint16_t domid);
 uint64_t model_limit(const struct model *m, uint16_t domid, enum quota_id q);
 bool model_is_exempt(const struct model *m, uint16_t domid);

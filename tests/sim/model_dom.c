@@ -181,6 +181,24 @@ void model_dom_look(struct model *m, uint16_t domid)
 		model_fire_special(m, "@releaseDomain", domid, &m->release_perms);
 }
 
+void model_dom_look_all(struct model *m)
+{
+	uint64_t last = 0;
+
+	for (;;) {
+		uint16_t next = 0;
+
+		for (uint16_t d = 1; d < MODEL_DOMIDS; d++)
+			if (m->dom[d].known && m->dom[d].serial > last &&
+			    (!next || m->dom[d].serial < m->dom[next].serial))
+				next = d;
+		if (!next)
+			return;
+		last = m->dom[next].serial;
+		model_dom_look(m, next);
+	}
+}
+
 static bool number(const struct mcall *o, size_t i, long long *ret)
 {
 	char *end;

@@ -319,7 +319,6 @@ void oracle_before_events(struct oracle *o)
 void oracle_after_events(struct oracle *o)
 {
 	struct model *m;
-	uint64_t last = 0;
 
 	if (!o)
 		return;
@@ -328,18 +327,8 @@ void oracle_after_events(struct oracle *o)
 		if (o->changed[d])
 			model_dom_look(m, d);
 	/* who cannot say which domains changed has all looked at, as they became known */
-	for (; o->looks && o->w->hv.tell_all;) {
-		uint16_t next = 0;
-
-		for (uint16_t d = 1; d < MODEL_DOMIDS; d++)
-			if (m->dom[d].known && m->dom[d].serial > last &&
-			    (!next || m->dom[d].serial < m->dom[next].serial))
-				next = d;
-		if (!next)
-			break;
-		last = m->dom[next].serial;
-		model_dom_look(m, next);
-	}
+	if (o->looks && o->w->hv.tell_all)
+		model_dom_look_all(m);
 	oracle_judge_all(o);
 }
 
