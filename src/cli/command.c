@@ -66,6 +66,25 @@ int cli_usage(const char *command, const char *fmt, ...)
 	return CLI_USAGE;
 }
 
+int cli_run_part(const char *whole, const struct cli_part *parts, size_t n, const char *names,
+		 int argc, char **argv)
+{
+	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
+		cli_help(stdout, whole);
+		return CLI_OK;
+	}
+	for (size_t i = 0; argc > 1 && i < n; i++) {
+		if (strcmp(argv[1], parts[i].name))
+			continue;
+		argv[1] = argv[0];
+		optind = 0;
+		return parts[i].run(argc - 1, argv + 1);
+	}
+	if (argc > 1)
+		return cli_usage(whole, "'%s' is none of its commands", argv[1]);
+	return cli_usage(whole, "what? %s", names);
+}
+
 int cli_getopt(int argc, char **argv, const char *letters, const struct option *options,
 	       int *ret_status)
 {

@@ -19,6 +19,19 @@
 /* Runs argv[0] of the table of commands; an unknown one is said. */
 int cli_run(int argc, char **argv);
 
+/* A command of a command: of `drover image` and `drover domain`. */
+struct cli_part {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+
+/*
+ * Runs argv[1], one of the n parts of the command `whole`, with argv[0] and what follows; or the
+ * help of all. names: what they are called, for who named none.
+ */
+int cli_run_part(const char *whole, const struct cli_part *parts, size_t n, const char *names,
+		 int argc, char **argv);
+
 /* Tells about one command, or with NULL about all; false: there is no such command. */
 bool cli_help(FILE *to, const char *name);
 

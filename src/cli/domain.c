@@ -430,10 +430,7 @@ static int run_import(int argc, char **argv)
 
 /* --- all --------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct cli_part parts[] = {
 	{ "export", run_export },
 	{ "import", run_import },
 	{ "quiesce", run_quiesce },
@@ -442,18 +439,6 @@ static const struct {
 
 int cli_domain(int argc, char **argv)
 {
-	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
-		cli_help(stdout, "domain");
-		return CLI_OK;
-	}
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
-		if (strcmp(argv[1], commands[i].name))
-			continue;
-		argv[1] = argv[0];
-		optind = 0;
-		return commands[i].run(argc - 1, argv + 1);
-	}
-	if (argc > 1)
-		return cli_usage("domain", "'%s' is none of its commands", argv[1]);
-	return cli_usage("domain", "what? export, import, quiesce or unquiesce");
+	return cli_run_part("domain", parts, ARRAY_LEN(parts),
+			    "export, import, quiesce or unquiesce", argc, argv);
 }

@@ -10,10 +10,7 @@
 #include "base/own.h"
 #include "cli/command.h"
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct cli_part parts[] = {
 	{ "dump", cli_image_dump },	  { "verify", cli_image_verify },
 	{ "convert", cli_image_convert }, { "diff", cli_image_diff },
 	{ "embed", cli_image_embed },	  { "extract", cli_image_extract },
@@ -48,18 +45,6 @@ bool image_how_option(struct image_how *how, int c, const char *arg)
 
 int cli_image(int argc, char **argv)
 {
-	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
-		cli_help(stdout, "image");
-		return CLI_OK;
-	}
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
-		if (strcmp(argv[1], commands[i].name))
-			continue;
-		argv[1] = argv[0];
-		optind = 0;
-		return commands[i].run(argc - 1, argv + 1);
-	}
-	if (argc > 1)
-		return cli_usage("image", "'%s' is none of its commands", argv[1]);
-	return cli_usage("image", "what? dump, verify, convert, diff, embed or extract");
+	return cli_run_part("image", parts, ARRAY_LEN(parts),
+			    "dump, verify, convert, diff, embed or extract", argc, argv);
 }
