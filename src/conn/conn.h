@@ -48,6 +48,11 @@ struct transport_ops {
 	 * as soon as they cannot be had again.
 	 */
 	ssize_t (*recv)(void *transport, struct conn_cell *cell, void *buf, size_t room);
+	/*
+	 * The first octets that recv would give, which stay where they are; at most len. NULL: it
+	 * cannot tell, and a calm does not hold for it.
+	 */
+	size_t (*peek)(void *transport, void *buf, size_t len);
 	/* Octets taken, maybe fewer than len, 0: full. Errors as recv. */
 	ssize_t (*send)(void *transport, struct conn_cell *cell, const void *buf, size_t len);
 	/*
@@ -143,6 +148,7 @@ struct conn_table {
 	struct conn_out *spare; /* owned: empty queues, at most CONN_SPARE_MAX */
 	size_t n_spare;
 	struct conn *serving; /* borrowed: whose request is handled now */
+	bool calm;	      /* see conn_table_calm */
 };
 
 struct conn_out;
@@ -174,6 +180,7 @@ struct conn {
 	bool blocked;	      /* output full: not read until it drains */
 	bool failed;	      /* broken: neither read nor written */
 	bool quiesced;	      /* its transport is left alone */
+	bool kept_off;	      /* by a calm: what it sent is not received */
 	bool closing;	      /* on the closed list */
 	bool want_read;
 	bool want_write;
@@ -210,6 +217,12 @@ int conn_commit(struct conn_table *t);
  * are served as far as their replies have room. Off: it is looked at again.
  */
 void conn_quiesce(struct conn *c, bool on);
+
+/*
+ * A calm: who has no transaction starts none. The request stays in the transport, and all behind
+ * it, so that whoever has the transport next finds it there. All else is received and served.
+ */
+void conn_table_calm(struct conn_table *t, bool on);
 
 /*
  * Taking over from a process that is gone, in this order: conn_make for each connection that the

@@ -53,6 +53,11 @@ void io_served(const struct conn_table *t);
 /* Whether it killed too many processes. */
 bool io_is_killer(const struct conn *c);
 
+/* --- calm.c --- */
+
+/* How many octets may be received now behind those that are kept. */
+size_t conn_may_receive(struct conn *c);
+
 /* --- conn.c --- */
 
 /* Dies with its transport, its charges and its slot; between two rounds. */

@@ -63,6 +63,21 @@ static ssize_t ring_recv(void *transport, struct conn_cell *cell, void *buf, siz
 	return (ssize_t)len;
 }
 
+static size_t ring_peek(void *transport, void *buf, size_t room)
+{
+	struct ring_transport *t = transport;
+	uint32_t cons = LOAD(&t->page->req_cons), len = LOAD(&t->page->req_prod) - cons;
+	uint8_t *to = buf;
+
+	if (len > XENSTORE_RING_SIZE)
+		return 0; /* recv judges it */
+	if (len > room)
+		len = (uint32_t)room;
+	for (uint32_t i = 0; i < len; i++)
+		to[i] = (uint8_t)t->page->req[MASK_XENSTORE_IDX(cons + i)];
+	return len;
+}
+
 static ssize_t ring_send(void *transport, struct conn_cell *cell, const void *buf, size_t len)
 {
 	struct ring_transport *t = transport;
@@ -180,6 +195,7 @@ const struct transport_ops *ring_transport_ops(void)
 {
 	static const struct transport_ops ops = {
 		.recv = ring_recv,
+		.peek = ring_peek,
 		.send = ring_send,
 		.recover = ring_recover,
 		.restart = ring_restart,

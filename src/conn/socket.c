@@ -34,6 +34,14 @@ static ssize_t socket_recv(void *transport, struct conn_cell *cell, void *buf, s
 	return cell->msg.msg_len ? (ssize_t)cell->msg.msg_len : -EPIPE;
 }
 
+static size_t socket_peek(void *transport, void *buf, size_t len)
+{
+	struct socket_transport *s = transport;
+	ssize_t n = recv(s->fd, buf, len, MSG_DONTWAIT | MSG_PEEK);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
 static ssize_t socket_send(void *transport, struct conn_cell *cell, const void *buf, size_t len)
 {
 	struct socket_transport *s = transport;
@@ -61,6 +69,7 @@ const struct transport_ops *socket_transport_ops(void)
 {
 	static const struct transport_ops ops = {
 		.recv = socket_recv,
+		.peek = socket_peek,
 		.send = socket_send,
 		.want = socket_want,
 		.free = socket_free,

@@ -23,7 +23,7 @@ static bool output_is_full(struct conn *c)
 
 static void set_want(struct conn *c)
 {
-	bool read = !c->blocked && !c->waiting && !c->failed && !c->quiesced;
+	bool read = !c->blocked && !c->waiting && !c->failed && !c->quiesced && !c->kept_off;
 	bool write = c->out && out_committed(c) > c->out->sent;
 
 	if (!c->ops->want || (read == c->want_read && write == c->want_write))
@@ -179,7 +179,7 @@ static int receive(struct conn *c, const uint8_t **ret_buf, size_t *ret_len)
 
 	if (!c->quiesced) {
 		io_cell_begin(cell, c, c->in_pos + c->in_len, c->in_len);
-		n = c->ops->recv(c->transport, cell, t->scratch + kept, CONN_INPUT_MAX - kept);
+		n = c->ops->recv(c->transport, cell, t->scratch + kept, conn_may_receive(c));
 	}
 	if (n <= 0) {
 		io_cell_end(cell);

@@ -33,14 +33,17 @@ static int set(char *to, size_t room, const char *from)
 }
 
 /* -s [-t SECONDS] [-F] */
-static int parse_start(const char *const *arg, size_t n, uint64_t *ret_timeout_ms)
+static int parse_start(const char *const *arg, size_t n, uint64_t *ret_timeout_ms, bool *ret_force)
 {
 	unsigned long seconds = CONTROL_UPDATE_TIMEOUT_S;
 	char *end;
 
+	*ret_force = false;
 	for (size_t i = 1; i < n; i++) {
-		if (!strcmp(arg[i], "-F"))
-			continue; /* nothing has to be given up for an update */
+		if (!strcmp(arg[i], "-F")) {
+			*ret_force = true;
+			continue;
+		}
 		if (strcmp(arg[i], "-t") || ++i == n)
 			return EINVAL;
 		errno = 0;
@@ -64,7 +67,7 @@ static int start(struct control_update *u, struct conn *c, const char *const *ar
 		return say(reply, room, u->verdict);
 	if (u->awaited)
 		return is_it(u, c, position) ? OP_WAIT : say(reply, room, "BUSY");
-	r = parse_start(arg, n, &timeout_ms);
+	r = parse_start(arg, n, &timeout_ms, &u->force);
 	if (r)
 		return r;
 	if (!*u->file)

@@ -26,6 +26,7 @@ struct control_update {
 
 	char file[XENSTORE_PAYLOAD_MAX]; /* -f; empty: not named */
 	char args[XENSTORE_PAYLOAD_MAX]; /* -c */
+	bool force;			 /* -F, of the one that is begun */
 	bool awaited;			 /* begun and not decided */
 	bool decided;
 	uint64_t conn; /* of the request that is awaited, or was decided */

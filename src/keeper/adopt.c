@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "keeper/inside.h"
 
+#define CALM_GRACE_MS 10000u
 #define IMAGE_HEAD_LEN 32 /* the stream's header, and GLOBAL_DATA with its own */
 
 static void image_path(const struct keeper *k, char ret[PATH_MAX])
@@ -218,6 +219,32 @@ static int table_fd(const struct keeper *k)
 	return fd;
 }
 
+void adopt_calm(struct keeper *k)
+{
+	struct update *u = &k->update;
+	uint64_t now = keeper_now_ms();
+	struct proto_msg m;
+
+	if (k->seat.hv.evtchn_fd < 0) {
+		update_fail(k, "%s knows no journal of this version, and takes no simulated host",
+			    u->file);
+		return;
+	}
+	proto_init(&m, PROTO_CALM, u->force, NULL);
+	m.id[m.n_ids++] = now < u->deadline_ms ? u->deadline_ms - now : 0;
+	u->phase = UPDATE_CALM;
+	/* the worker looks at that time; this one is for a worker that does not */
+	u->deadline_ms += CALM_GRACE_MS;
+	if (proto_send(k->worker.link, &m, false))
+		update_fail(k, "the worker does not listen");
+}
+
+void adopt_calmed(struct keeper *k)
+{
+	if (k->update.phase == UPDATE_CALM)
+		adopt_give(k);
+}
+
 void adopt_give(struct keeper *k)
 {
 	struct update *u = &k->update;
@@ -225,11 +252,6 @@ void adopt_give(struct keeper *k)
 	char path[PATH_MAX];
 	int image, table, r;
 
-	if (!u->image_version && k->seat.hv.evtchn_fd < 0) {
-		update_fail(k, "%s knows no journal of this version, and takes no simulated host",
-			    u->file);
-		return;
-	}
 	image_path(k, path);
 	unlink(path);
 	image = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

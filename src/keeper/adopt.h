@@ -24,6 +24,10 @@ void adopt_done(struct keeper *k);
  * killed; then this process becomes the program. update_fail where that cannot be.
  */
 void adopt_give(struct keeper *k);
+/* The same for one that knows no transactions: first none shall be open. */
+void adopt_calm(struct keeper *k);
+/* None is. */
+void adopt_calmed(struct keeper *k);
 /* The image is written. */
 void adopt_give_written(struct keeper *k);
 /* Part of update_fail: nobody is to find the image. */

@@ -37,6 +37,7 @@ enum update_phase {
 	UPDATE_LOADING,	 /* the candidate reads what there is */
 	UPDATE_STOPPING, /* the worker finishes its round */
 	UPDATE_CATCH_UP, /* the candidate reads the rest */
+	UPDATE_CALM,	 /* open transactions come to their ends */
 	UPDATE_IMAGE,	 /* the worker writes an image for a program that reads no journal */
 	UPDATE_SWITCH,	 /* it is the worker, and is to say that it serves */
 };
@@ -44,6 +45,7 @@ enum update_phase {
 struct update {
 	enum update_phase phase;
 	uint64_t deadline_ms;
+	bool force;
 	uint64_t place[2];	       /* PROTO_CONN, PROTO_POSITION of the request */
 	char text[PROTO_TEXT_MAX + 1]; /* file NUL options NUL */
 	const char *file;	       /* in text */

@@ -181,6 +181,9 @@ static void on_worker_message(struct keeper *k, const struct proto_msg *m)
 	case PROTO_STOPPED:
 		update_on_stopped(k);
 		break;
+	case PROTO_CALMED:
+		adopt_calmed(k);
+		break;
 	case PROTO_FAILED:
 		update_fail(k, "%s", m->text);
 		break;

@@ -39,17 +39,21 @@ enum proto_type {
 	PROTO_CATCH_UP,	 /* the log has its last record now */
 	PROTO_IMAGE,	 /* as STOP, and write an image; two descriptors: of it, of a table of
 			  * sockets; id[]: enum proto_image_word */
+	PROTO_CALM,	 /* start no transactions: until none is open, or for id[0] ms. value:
+			  * 1: what is open then is lost, 0: else it is not to be */
 	PROTO_VERDICT,	 /* text: how the update ended, "OK" or why not; id[]: of what request */
 
 	/* worker to keeper, on the link */
 	PROTO_SERVING = 32, /* clients are served from now on; text: the hypervisor's name */
 	PROTO_CLOSED,	    /* id[0]: the socket of that number is not needed any more */
 	PROTO_LOG,	    /* value: enum log_level; text: a line */
-	PROTO_UPDATE,	    /* id[]: who asks, and time; text: file NUL options */
+	PROTO_UPDATE,	    /* value: 1: by force; id[]: who asks, and time; text: file NUL
+			     * options */
 	PROTO_ABORT,	    /* the update that this worker asked for is not wanted any more */
 	PROTO_LOADED,
 	PROTO_STOPPED,
 	PROTO_READY,
+	PROTO_CALMED, /* after CALM: IMAGE may come; FAILED: not */
 	PROTO_FAILED, /* a candidate's reason; it ends */
 
 	/* worker to keeper and back, on the call */

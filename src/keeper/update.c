@@ -101,6 +101,7 @@ void update_begin(struct keeper *k, const struct proto_msg *m)
 	u->place[PROTO_POSITION] = m->id[PROTO_POSITION];
 	u->deadline_ms = keeper_now_ms() + timeout_ms;
 	u->said_len = 0;
+	u->force = m->value;
 	u->phase = UPDATE_PROBE;
 	log_notice("live update to %s begins", u->file);
 	if (access(u->file, X_OK)) {
@@ -176,10 +177,12 @@ static void update_by_image(struct keeper *k)
 	}
 	free(u->argv);
 	u->argv = command_line(k);
-	if (u->argv)
+	if (!u->argv)
+		update_fail(k, "no memory");
+	else if (u->image_version)
 		adopt_give(k);
 	else
-		update_fail(k, "no memory");
+		adopt_calm(k);
 }
 
 void update_on_probe_end(struct keeper *k)

@@ -118,7 +118,30 @@ int core_start_txn(struct core *core, struct conn *c, uint32_t id, struct txn **
 	(*ret)->owner = c;
 	c->n_txns++;
 	txn_changed(*ret);
+	if (core->conns.calm) /* of who has another one open */
+		(*ret)->refused = true;
 	return 0;
+}
+
+void core_calm(struct core *core, bool on)
+{
+	struct conn *c;
+	struct txn *t;
+
+	conn_table_calm(&core->conns, on);
+	list_for_each(c, &core->conns.all, all)
+		for (t = on && !c->closing ? txn_first(&c->txns) : NULL; t; t = txn_next(t))
+			t->refused = true;
+}
+
+size_t core_open_txns(const struct core *core)
+{
+	const struct conn *c;
+	size_t n = 0;
+
+	list_for_each(c, &core->conns.all, all)
+		n += c->closing ? 0 : c->n_txns;
+	return n;
 }
 
 void core_policy_changed(struct core *core)

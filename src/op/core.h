@@ -133,6 +133,14 @@ void core_set_log(struct core *core, const struct core_log_ops *log, void *data)
  */
 int core_start_txn(struct core *core, struct conn *c, uint32_t id, struct txn **ret);
 
+/*
+ * A calm, for who is about to lose all open transactions: they will end in EAGAIN, and no others
+ * are started (conn_table_calm), until it is over.
+ */
+void core_calm(struct core *core, bool on);
+/* How many transactions are open. */
+size_t core_open_txns(const struct core *core);
+
 /* The limits that new domains start with were changed. */
 void core_policy_changed(struct core *core);
 

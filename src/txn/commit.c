@@ -423,6 +423,8 @@ int txn_commit(const struct txn_ground *g, struct txn *t, struct contender *who,
 	int r;
 
 	*ret_conflict = (struct txn_conflict){ 0 };
+	if (t->refused)
+		return EAGAIN;
 	if (!t->wrote && !t->doomed)
 		return 0;
 	r = check(g->store, t, ret_conflict);

@@ -84,7 +84,8 @@ struct txn {
 	RB_ENTRY(txn) by_id; /* in its owner's set */
 	struct list by_age;  /* among all of unprivileged owners */
 	uint32_t id;
-	bool doomed; /* let go of its snapshot: EAGAIN at the end */
+	bool doomed;  /* let go of its snapshot: EAGAIN at the end */
+	bool refused; /* EAGAIN at the end, though all is there; of this process alone */
 	bool wrote;
 	struct node *base;	      /* owned reference: the snapshot; NULL: doomed */
 	struct tree tree;	      /* the snapshot with the changes */
@@ -166,9 +167,10 @@ struct txn_ground {
 /*
  * Reserve, check, apply, publish; only the first two can refuse, and a refused transaction
  * changed nothing, though the live tree's tree_ops.changed has been told of what it prepared; the
- * caller takes that back. 0: committed, events queued. EAGAIN: *ret_conflict says where. EBUSY:
- * must wait for another's hold, c's wake will be called, call again. ENOSPC: an owner's budget; its
- * refusal is counted. -ENOMEM. The transaction stays the caller's in all cases.
+ * caller takes that back. 0: committed, events queued. EAGAIN: *ret_conflict says where, if it is
+ * anybody's doing. EBUSY: must wait for another's hold, c's wake will be called, call again.
+ * ENOSPC: an owner's budget; its refusal is counted. -ENOMEM. The transaction stays the caller's in
+ * all cases.
  */
 int txn_commit(const struct txn_ground *g, struct txn *t, struct contender *c,
 	       struct txn_conflict *ret_conflict);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -250,6 +251,63 @@ static void tell_loss(void *data, const char *line)
 	log_notice("the other daemon cannot hold this: %s", line);
 }
 
+/* ---- the calm before ---- */
+
+void calm_begin(struct calm *c, struct core *core, uint64_t until_ms, bool force)
+{
+	static const struct state_write_options plain = { .plain = true };
+
+	state_degrades(core, &plain, tell_loss, NULL);
+	*c = (struct calm){ .on = true, .force = force, .until_ms = until_ms };
+	core_calm(core, true);
+}
+
+/* Who still has transactions, as far as there is room. */
+static void name_open(const struct core *core, char *to, size_t room)
+{
+	size_t at = (size_t)snprintf(to, room, "transactions are open:");
+	const struct conn *c;
+	int n;
+
+	list_for_each(c, &core->conns.all, all) {
+		if (c->closing || !c->n_txns)
+			continue;
+		if (c->domain)
+			n = snprintf(to + at, room - at, " domain %u: %u;", c->domain->domid,
+				     c->n_txns);
+		else
+			n = snprintf(to + at, room - at, " connection %llu: %u;",
+				     (unsigned long long)c->id, c->n_txns);
+		if (n < 0 || (size_t)n >= room - at)
+			break;
+		at += (size_t)n;
+	}
+	to[at - 1] = '\0';
+}
+
+int calm_look(const struct calm *c, const struct core *core, uint64_t now_ms, char *why,
+	      size_t room)
+{
+	if (!core_open_txns(core))
+		return 0;
+	if (now_ms < c->until_ms)
+		return EAGAIN;
+	name_open(core, why, room);
+	if (!c->force)
+		return EBUSY;
+	log_warning("lost by force: %s", why);
+	return 0;
+}
+
+void calm_end(struct calm *c, struct core *core)
+{
+	if (c->on)
+		core_calm(core, false);
+	c->on = false;
+}
+
+/* ---- giving ---- */
+
 static int quiesce_all(struct give *g)
 {
 	struct core *core = g->core;
@@ -288,7 +346,8 @@ int give_image(struct core *core, const struct give_order *order, const struct s
 		.data = g,
 		.host = *host,
 	};
-	state_degrades(core, &g->what, tell_loss, NULL);
+	if (!g->what.plain) /* else it was told when the calm began */
+		state_degrades(core, &g->what, tell_loss, NULL);
 	r = table_read(g);
 	if (!r)
 		close_lost(g);

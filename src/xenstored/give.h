@@ -11,6 +11,27 @@
 
 #define GIVE_WAIT_MS 5000u /* for requests under way that wait for others */
 
+/*
+ * What comes before an image for a reader that knows no transactions: until none is open, or for a
+ * while, a calm. All else is served meanwhile.
+ */
+struct calm {
+	bool on;
+	bool force;	   /* what is open in the end is lost */
+	uint64_t until_ms; /* on core_round's clock */
+};
+
+/* Says in the log what the reader cannot hold, and begins. */
+void calm_begin(struct calm *c, struct core *core, uint64_t until_ms, bool force);
+/*
+ * 0: the image can be written; EAGAIN: not yet; EBUSY: it is not to be, and why, room octets, says
+ * who still has transactions. To be asked after each round.
+ */
+int calm_look(const struct calm *c, const struct core *core, uint64_t now_ms, char *why,
+	      size_t room);
+/* All goes on; c may be off. */
+void calm_end(struct calm *c, struct core *core);
+
 struct give_order {
 	int image_fd;	   /* to be written, empty */
 	int table_fd;	   /* struct proto_image_client */

@@ -62,7 +62,7 @@ static int host_update(void *data, uint64_t conn, uint64_t position, const char 
 	struct proto_msg m;
 	int n;
 
-	proto_init(&m, PROTO_UPDATE, 0, NULL);
+	proto_init(&m, PROTO_UPDATE, h->update.force, NULL);
 	m.n_ids = PROTO_PLACE_WORDS;
 	m.id[PROTO_CONN] = conn;
 	m.id[PROTO_POSITION] = position;

@@ -39,8 +39,10 @@ struct server {
 	const struct worker_seat *seat;
 	struct list waiting; /* struct client: sockets without a connection */
 	struct host host;
+	struct calm calm;
 	int result;
 	bool channel_ready;
+	bool calming;	   /* a calm that is not there yet */
 	bool ending;	   /* sockets are left as they are: the keeper has them */
 	bool served;	   /* by the keeper's word */
 	uint64_t timer_at; /* ms; UINT64_MAX: not set */
@@ -189,6 +191,9 @@ static void take_verdict(struct server *s, const struct proto_msg *m)
 {
 	if (m->n_ids < 2)
 		return;
+	if (s->core)
+		calm_end(&s->calm, s->core);
+	s->calming = false;
 	if (control_update_decide(&s->host.update, s->core, m->id[PROTO_CONN],
 				  m->id[PROTO_POSITION], m->text) &&
 	    s->journal)
@@ -255,6 +260,35 @@ static int give_away(struct server *s, const struct proto_msg *order)
 	return r;
 }
 
+static void on_busy(uv_idle_t *idle)
+{
+	(void)idle; /* its being active is what keeps poll from waiting */
+}
+
+/*
+ * A live update to a program that knows no transactions. No candidate reads the journal, which may
+ * take up a while: its checkpoints go on.
+ */
+static void begin_calm(struct server *s, const struct proto_msg *m)
+{
+	journal_freeze(s->journal, false);
+	calm_begin(&s->calm, s->core, uv_now(&s->loop) + m->id[0], m->value);
+	s->calming = true;
+	uv_idle_start(&s->busy, on_busy); /* none may be open: look at once */
+}
+
+/* Whether it is calm now is told once. */
+static void look_at_calm(struct server *s)
+{
+	char why[256];
+	int r = calm_look(&s->calm, s->core, uv_now(&s->loop), why, sizeof(why));
+
+	if (r == EAGAIN)
+		return;
+	s->calming = false;
+	seat_tell(s->seat, r ? PROTO_FAILED : PROTO_CALMED, 0, r ? why : NULL);
+}
+
 static int link_message(struct server *s, struct proto_msg *m)
 {
 	switch (m->type) {
@@ -272,6 +306,9 @@ static int link_message(struct server *s, struct proto_msg *m)
 		return stand_still(s);
 	case PROTO_IMAGE:
 		return give_away(s, m);
+	case PROTO_CALM:
+		begin_calm(s, m);
+		return 0;
 	default:
 		return 0;
 	}
@@ -330,11 +367,6 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 	s->channel_ready = true;
 }
 
-static void on_busy(uv_idle_t *idle)
-{
-	(void)idle; /* its being active is what keeps poll from waiting */
-}
-
 static void on_timer(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
@@ -349,6 +381,8 @@ static void set_timer(struct server *s)
 {
 	uint64_t at = core_deadline(s->core), now = uv_now(&s->loop);
 
+	if (s->calming && s->calm.until_ms < at)
+		at = s->calm.until_ms;
 	if (at == s->timer_at)
 		return;
 	s->timer_at = at;
@@ -377,6 +411,8 @@ static void on_check(uv_check_t *check)
 	}
 	more |= core_round(s->core, uv_now(&s->loop));
 	more |= journal_round(s->journal);
+	if (s->calming)
+		look_at_calm(s);
 	if (more)
 		uv_idle_start(&s->busy, on_busy);
 	else

@@ -119,23 +119,65 @@ def there_and_back_again():
         until(lambda: not os.path.exists(d.run + "/state_dump"), "the image is removed")
 
 
-def what_c_cannot_hold_is_told_before(d):
+def c_gets_no_depth(d):
     with d.connect() as x:
-        x.write("/tests/a", "1")
         x.watch("/tests", "deep", "1")
         equal(x.next_event(lib.TIMEOUT), ("/tests", "deep"))
-        tx = x.begin()
-        x.write("/tests/b", "never", tx)
         x.write("/tests/c/d", "1")
         to_c(d)
-        log = d.output()
-        assert "transaction" in log and "depth" in log, log
-        assert refusal(x.commit, tx) in ("EAGAIN", "ENOENT")
-        equal(refusal(x.read, "/tests/b"), "ENOENT")
+        assert "depth" in d.output(), d.output()
         x.write("/tests/c/d", "2")      # a depth watch is a plain one now: more is told
         equal(x.next_event(lib.TIMEOUT), ("/tests/c/d", "deep"))
         to_ours(d)
         x.rm("/tests")
+
+
+def transactions_end_before_c_begins(d):
+    """Open ones with EAGAIN; others are not begun meanwhile, and begun by C. All else goes on."""
+    domid = d.create_guest()
+    with d.connect() as x, d.connect() as y, d.connect() as z, d.guest(domid) as g:
+        tx, of_guest, second = x.begin(), g.begin(), z.begin()
+        x.write("/tests/never", "1", tx)
+        env = lib.environment(d)
+        with lib.started([disturb.CONTROL, "live-update", disturb.C_XENSTORED], env) as p:
+            until(lambda: "open transactions: EAGAIN" in d.output(), "what C cannot hold")
+            y.send(peers.XS_TRANSACTION_START, b"\0")   # on a connection that has none: waits
+            equal(refusal(z.commit, z.begin()), "EAGAIN")   # on one that has: it ends as they do
+            with d.connect() as other:
+                other.write("/tests/meanwhile", "1")
+                equal(other.read("/tests/meanwhile"), b"1")
+            assert p.poll() is None and program(d) == os.path.realpath(lib.XENSTORED)
+            equal(x.read("/tests/never", tx), b"1")
+            equal((refusal(x.commit, tx), refusal(z.commit, second)), ("EAGAIN", "EAGAIN"))
+            g.abort(of_guest)
+            begun = int(y.recv_reply()[3].rstrip(b"\0"))
+            equal((p.wait(lib.TIMEOUT), program(d)), (0, os.path.realpath(disturb.C_XENSTORED)))
+        y.write("/tests/by_c", "1", begun)
+        y.commit(begun)
+        equal(x.read("/tests/by_c"), b"1")
+        to_ours(d)
+        x.rm("/tests")
+    d.sim.destroy(domid)
+
+
+def who_does_not_end_in_time_is_named(d):
+    """Nothing is lost then; with -F it is."""
+    domid = d.create_guest()
+    with d.connect() as x, d.connect() as y, d.guest(domid) as g:
+        tx, of_guest = x.begin(), g.begin()
+        said = disturb.live_update(d, disturb.C_XENSTORED, "-t", "1", status=None)
+        text = said.out + said.err + d.output()
+        assert said.status and "domain %d: 1" % domid in text and "connection" in text, text
+        equal(program(d), os.path.realpath(lib.XENSTORED))
+        y.commit(y.begin())             # as before
+        equal((refusal(x.commit, tx), refusal(g.commit, of_guest)), ("EAGAIN", "EAGAIN"))
+        tx = x.begin()
+        disturb.live_update(d, disturb.C_XENSTORED, "-t", "1", "-F")
+        equal(program(d), os.path.realpath(disturb.C_XENSTORED))
+        assert "lost by force" in d.output(), d.output()
+        equal(refusal(x.commit, tx), "ENOENT")
+        to_ours(d)
+    d.sim.destroy(domid)
 
 
 def a_program_that_cannot_take_over_changes_nothing(d):
@@ -174,6 +216,7 @@ if __name__ == "__main__":
     XEN = {"kind": "drover-xen"}
     lib.need(disturb.C_XENSTORED)
     sys.exit(lib.main(__doc__, [
-        there_and_back_again, (what_c_cannot_hold_is_told_before, XEN),
+        there_and_back_again, (c_gets_no_depth, XEN), (transactions_end_before_c_begins, XEN),
+        (who_does_not_end_in_time_is_named, XEN),
         (a_program_that_cannot_take_over_changes_nothing, XEN),
         clients_at_work_notice_nothing]))
