@@ -76,8 +76,13 @@ static struct node *join(struct node **kid, size_t n)
 static int dir_close(struct tree_build *b)
 {
 	struct build_dir *d = &b->dir[b->n - 1];
-	struct node **kid = b->kid + d->first, *up;
+	struct node **kid, *up;
 	size_t n = b->n_kids - d->first;
+
+	b->n--;
+	if (!n) /* and maybe no array yet */
+		return 0;
+	kid = b->kid + d->first;
 
 	if (!d->sorted)
 		qsort(kid, n, sizeof(struct node *), slot_order);
@@ -87,7 +92,6 @@ static int dir_close(struct tree_build *b)
 	up = d->first ? b->kid[d->first - 1] : b->s->live.root;
 	up->kids = join(kid, n);
 	b->n_kids = d->first;
-	b->n--;
 	return 0;
 }
 
