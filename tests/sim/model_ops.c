@@ -371,6 +371,9 @@ int model_request(struct model *m, struct mconn *c, const struct wire_msg *msg,
 	uint32_t type = msg->hdr.type;
 	bool whole;
 
+	/* of a domain that moves; only guests ask for them here */
+	if (type >= WIRE_VENDOR_FIRST && type < WIRE_VENDOR_END && !c->privileged)
+		return EACCES;
 	if (type >= WIRE_TYPE_COUNT || !rows[type].fn)
 		return ENOSYS;
 	if (rows[type].flags & PRIV && !c->privileged)

@@ -26,7 +26,10 @@ static const struct {
 	{ "TYPE15", XS_WATCH_EVENT },
 	{ "TYPE20", 20 },
 	{ "TYPE27", 27 },
-	{ "TYPE32769", 0x8001 },
+	{ "TYPE32768", WIRE_VENDOR_FIRST - 1 },
+	{ "TYPE32769", WIRE_QUIESCE },
+	{ "TYPE32776", WIRE_WHY },
+	{ "TYPE32777", WIRE_VENDOR_END },
 };
 
 static uint32_t type_of(const char *word)
