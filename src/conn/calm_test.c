@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a calm leaves in the transport, and what it does not. */
+/*
+ * What a calm leaves in the transport, and what it does not.
+ */
 #include "conn/line_test.h"
 
 static size_t line_peek(void *transport, void *buf, size_t len)

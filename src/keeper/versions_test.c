@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is read from a program's --help. */
+/*
+ * What is read of versions in a program's --help.
+ */
 #include "keeper/versions.h"
 
 #include <setjmp.h>
