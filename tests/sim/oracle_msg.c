@@ -152,6 +152,14 @@ static void append(struct oracle *o, struct mconn *c, const struct xsd_sockmsg *
 	oracle_note(o, data, hdr->len);
 }
 
+void oracle_append(struct oracle *o, struct mconn *c, const uint8_t *octets)
+{
+	struct xsd_sockmsg hdr;
+
+	memcpy(&hdr, octets, sizeof(hdr));
+	append(o, c, &hdr, (const char *)octets + sizeof(hdr));
+}
+
 static void wanted_left(struct oracle *o, struct mconn *c, uint64_t drops, bool fault)
 {
 	for (size_t i = 0; i < c->n_want; i++) {

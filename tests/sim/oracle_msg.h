@@ -43,6 +43,8 @@ void oracle_msgs_clear(struct mconn *c);
 bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg);
 /* All that was queued since before against all that is expected. */
 void oracle_judge_all(struct oracle *o);
+/* A message as it is in the queue. */
+void oracle_append(struct oracle *o, struct mconn *c, const uint8_t *octets);
 /* Forgets what was saved. */
 void oracle_unsave(struct oracle *o);
 

@@ -177,17 +177,6 @@ static void map_conns(struct oracle *o)
 	}
 }
 
-/* What a guest says that it has read is not to be relied on. */
-static bool is_spoilt(const struct oracle *o, const struct mconn *c)
-{
-	if (!c->is_ring)
-		return false;
-	for (size_t i = 0; i < WORLD_PEERS; i++)
-		if (o->w->peer[i].used && o->w->peer[i].is_ring && o->w->peer[i].domid == c->domid)
-			return o->w->peer[i].lossy;
-	return true;
-}
-
 /* Where what was queued by the taking over itself begins. */
 static void note_queued(struct oracle *o)
 {
@@ -198,15 +187,12 @@ static void note_queued(struct oracle *o)
 		/* begun anew, which is told when the round is over: it may never have been */
 		if (c->conn->failed || (c->restarting && !c->conn->watcher.n && !c->conn->n_txns))
 			model_conn_forget(c);
+		c->q_before = queued;
 		if (c->unread || c->restarting || c->conn->failed) {
 			c->unread |= !c->restarting;
 			oracle_msgs_clear(c);
-			c->q_before = queued;
 			continue;
 		}
-		c->q_before = queued;
-		if (is_spoilt(o, c))
-			continue;
 		if (left > queued) {
 			world_fail(o->w,
 				   "connection %lu of domain %u has %zu octets to be sent, of %lu",
@@ -217,14 +203,23 @@ static void note_queued(struct oracle *o)
 	}
 }
 
-/* By what is expected, where it is not known otherwise. */
-static void guess_queued(struct oracle *o)
+/*
+ * Of whose reading nothing is known: all that is queued is taken for what it was, up to what is
+ * expected.
+ */
+static void guess_queued(struct oracle *o, struct mconn *c)
 {
-	for (struct mconn *c = o->m.conns; c; c = c->next)
-		for (size_t i = 0; i < c->n_want && is_spoilt(o, c); i++)
-			c->q_before -= c->q_before < sizeof(struct xsd_sockmsg) + c->want[i].hdr.len
-					       ? c->q_before
-					       : sizeof(struct xsd_sockmsg) + c->want[i].hdr.len;
+	const size_t head = sizeof(struct xsd_sockmsg);
+	struct conn_queued q = conn_queued(c->conn);
+	size_t expected = 0;
+
+	for (size_t i = 0; i < c->n_want; i++)
+		expected += head + c->want[i].hdr.len;
+	c->q_before = q.octets > expected ? q.octets - expected : 0;
+	oracle_peek(o, c->conn, q.octets);
+	c->end = q.partial;
+	while (c->end + head <= c->q_before)
+		oracle_append(o, c, o->peek + c->end);
 }
 
 void oracle_recovered(struct oracle *o)
@@ -235,7 +230,9 @@ void oracle_recovered(struct oracle *o)
 	note_queued(o);
 	o->w->core->conns.handle = oracle_hook;
 	model_dom_look_all(&o->m);
-	guess_queued(o);
+	for (struct mconn *c = o->m.conns; c; c = c->next)
+		if (c->unread && !c->conn->failed)
+			guess_queued(o, c);
 	oracle_judge_all(o);
 	oracle_compare(o);
 }
