@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "keeper/inside.h"
 
+#define HIDDEN_AREA "journal/area.given"
 #define CALM_GRACE_MS 10000u
 #define IMAGE_HEAD_LEN 32 /* the stream's header, and GLOBAL_DATA with its own */
 
@@ -153,6 +154,9 @@ void adopt_done(struct keeper *k)
 	k->seat.image = -1;
 	image_path(k, path);
 	unlink(path);
+	/* of ours, from before the other daemon */
+	snprintf(path, sizeof(path), "%s/" HIDDEN_AREA, k->o->rundir);
+	unlink(path);
 }
 
 /* ---- the other way ---- */
@@ -197,7 +201,7 @@ static void hide_journal(const struct keeper *k, bool hide)
 	char area[PATH_MAX], hidden[PATH_MAX];
 
 	snprintf(area, sizeof(area), "%s/journal/area", k->o->rundir);
-	snprintf(hidden, sizeof(hidden), "%s/journal/area.given", k->o->rundir);
+	snprintf(hidden, sizeof(hidden), "%s/" HIDDEN_AREA, k->o->rundir);
 	if (rename(hide ? area : hidden, hide ? hidden : area) && errno != ENOENT)
 		log_error("%s: %s", area, strerror(errno));
 }

@@ -160,6 +160,25 @@ def transactions_end_before_c_begins(d):
     d.sim.destroy(domid)
 
 
+def a_calm_that_is_given_up_is_over(d):
+    """By who asked, and by the worker's death."""
+    for dies in (False, True):
+        with d.connect() as x, d.connect() as y:
+            tx, seen = x.begin(), d.output().count("EAGAIN")
+            with d.connect() as asker:
+                asker.control("live-update", "-f", disturb.C_XENSTORED)
+                asker.send(peers.XS_CONTROL, b"live-update\0-s\0")
+                until(lambda n=seen: d.output().count("EAGAIN") > n, "the calm")
+                y.send(peers.XS_TRANSACTION_START, b"\0")
+                equal(x.read("/tool", tx), b"")
+                if dies:
+                    disturb.kill_worker(d)
+            begun = int(y.recv_reply()[3].rstrip(b"\0"))
+            y.commit(begun)
+            assert refusal(x.commit, tx) in (None, "EAGAIN")
+    equal(program(d), os.path.realpath(lib.XENSTORED))
+
+
 def who_does_not_end_in_time_is_named(d):
     """Nothing is lost then; with -F it is."""
     domid = d.create_guest()
@@ -217,6 +236,6 @@ if __name__ == "__main__":
     lib.need(disturb.C_XENSTORED)
     sys.exit(lib.main(__doc__, [
         there_and_back_again, (c_gets_no_depth, XEN), (transactions_end_before_c_begins, XEN),
-        (who_does_not_end_in_time_is_named, XEN),
+        (a_calm_that_is_given_up_is_over, XEN), (who_does_not_end_in_time_is_named, XEN),
         (a_program_that_cannot_take_over_changes_nothing, XEN),
         clients_at_work_notice_nothing]))

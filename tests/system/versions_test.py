@@ -51,11 +51,14 @@ def everything_goes_over(d):
             equal(g.next_event(lib.TIMEOUT), ("device/x", "rel"))
             y.write("/tests/b", "1")
             equal(x.next_event(lib.TIMEOUT), ("/tests/b", "tok"))
+        files = sorted(os.listdir(d.run + "/journal"))
         for _ in range(TURNS):
             look()
             there_and_back(d, look)
         disturb.kill_worker(d)
         look()
+        equal(sorted(os.listdir(d.run + "/journal")), files)
+        assert not os.path.exists(d.run + "/state_dump")
         x.rm("/tests")
     d.sim.destroy(domid)
     with d.connect() as x:
