@@ -80,6 +80,11 @@ static int grow(struct record_file *f, size_t more)
 	return 0;
 }
 
+int record_file_reserve(struct record_file *f, size_t more)
+{
+	return f->room - f->len >= more ? 0 : grow(f, more);
+}
+
 int record_file_put(struct record_file *f, const struct drover_record *rec)
 {
 	size_t len;

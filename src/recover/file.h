@@ -32,6 +32,9 @@ int record_file_look(struct record_file *f);
 /* Appends a record. -ENOMEM: no space; the file is as before. EINVAL cannot be. */
 int record_file_put(struct record_file *f, const struct drover_record *rec);
 
+/* Space for so many octets more. -ENOMEM: there is none; the file is as before. */
+int record_file_reserve(struct record_file *f, size_t more);
+
 /* Empty again; what is more than keep octets of space is given back. */
 void record_file_empty(struct record_file *f, size_t keep);
 

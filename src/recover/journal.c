@@ -262,6 +262,16 @@ static int checkpoint_whole(struct journal *j)
 	return 0;
 }
 
+static void hold_nothing(struct journal *j)
+{
+	set_holds(j, JOURNAL_NOTHING, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		j->header->log[i] = (struct journal_log_head){ 0 };
+		record_file_empty(&j->base[i], 0);
+		record_file_empty(&j->log[i], 0);
+	}
+}
+
 /*
  * The files have no room. All of it is written anew, which may need less; where that fails, too, a
  * crash from now on would lose what happens, and a reader must not take an old state for the
@@ -272,13 +282,9 @@ static void journal_break(struct journal *j)
 	if (j->checkpoint)
 		checkpoint_end(j);
 	j->records.error = 0;
-	set_holds(j, JOURNAL_NOTHING, 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		j->header->log[i] = (struct journal_log_head){ 0 };
-		record_file_empty(&j->base[i], 0);
-		record_file_empty(&j->log[i], 0);
-	}
-	if (!checkpoint_whole(j)) {
+	hold_nothing(j);
+	/* with room for less log than that, all would be written anew with each commit */
+	if (!checkpoint_whole(j) && !record_file_reserve(log_file(j), j->log_min)) {
 		if (j->broken)
 			log_notice("journal: there is room again, all is kept from now on");
 		else
@@ -289,7 +295,8 @@ static void journal_break(struct journal *j)
 	if (!j->broken)
 		log_error("journal: no room; a crash from now on loses the store");
 	j->broken = true;
-	log_file(j)->len = 0;
+	j->next_try = j->core->counters->rounds + JOURNAL_RETRY_ROUNDS;
+	hold_nothing(j);
 }
 
 /*
@@ -320,10 +327,8 @@ bool journal_round(struct journal *j)
 		return false;
 	if (j->broken) {
 		/* now and then, at a cost that follows what has happened since */
-		if (j->core->counters->rounds >= j->next_try) {
-			j->next_try = j->core->counters->rounds + 10000;
+		if (j->core->counters->rounds >= j->next_try)
 			journal_break(j);
-		}
 		return false;
 	}
 	if (j->frozen)

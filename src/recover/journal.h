@@ -16,6 +16,7 @@
 #define JOURNAL_VERSION 1u
 #endif
 #define JOURNAL_LOG_MIN (256u << 10)   /* octets of log that no checkpoint is begun for */
+#define JOURNAL_RETRY_ROUNDS 10000u    /* until it is looked whether there is room again */
 #define JOURNAL_STEP 512u	       /* records of a checkpoint written in one round */
 #define JOURNAL_FILE_MAX (16ull << 30) /* octets of a base or log; address space */
 

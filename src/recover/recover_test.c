@@ -245,6 +245,30 @@ static void without_room_requests_are_served_and_nothing_old_is_kept(void **stat
 	rig_fini(&r);
 }
 
+/* The log has no room to speak of, whatever the base has. */
+static void a_log_that_hardly_grows_is_not_written_anew_with_each_commit(void **state)
+{
+	struct journal_stats stats;
+	char text[4096];
+	struct rig r;
+
+	(void)state;
+	rig_init(&r);
+	r.journal->log_min = 4u << 20;
+	for (unsigned int i = 2; i < JOURNAL_FILES; i += 2)
+		assert_int_equal(fcntl(r.fd[i], F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	memset(text, 'v', sizeof(text));
+	memcpy(text, "/s/v|", 5);
+	text[2000] = '\0';
+	for (unsigned int i = 0; i < 2000; i++)
+		assert_string_equal(ask(r.w, 0, XS_WRITE, text), "OK|");
+	journal_stats(r.journal, &stats);
+	assert_true(stats.broken);
+	assert_in_range(stats.checkpoints, 0, 3);
+	assert_int_equal(read_along(&r, BOOT), ENOENT);
+	rig_fini(&r);
+}
+
 static void checkpoints_follow_the_log(void **state)
 {
 	struct journal_stats stats;
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test(a_flipped_bit_is_refused_with_a_reason_or_harmless),
 		cmocka_unit_test(a_file_that_is_cut_short_is_refused),
 		cmocka_unit_test(without_room_requests_are_served_and_nothing_old_is_kept),
+		cmocka_unit_test(a_log_that_hardly_grows_is_not_written_anew_with_each_commit),
 		cmocka_unit_test(checkpoints_follow_the_log),
 	};
 

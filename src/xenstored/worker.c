@@ -128,6 +128,11 @@ static int load(struct worker *w)
 	r = fd && w->seat->image < 0
 		    ? journal_attach(fd, w->seat->boot_id, !w->seat->candidate, &w->journal)
 		    : ENOENT;
+	if (r == ENOENT && fd && w->seat->image < 0 && w->seat->deaths) {
+		/* clients and guests would go on in a store that forgot them */
+		log_error("journal: it had no room, and what was in the store is lost");
+		return EINVAL;
+	}
 	if (r == ENOENT)
 		return w->seat->candidate ? ENOENT : journal_new(fd, w->seat->boot_id, &w->journal);
 	if (r)
