@@ -97,6 +97,7 @@ static int edit(struct state_load *l, struct tree *t, const struct path *p,
 {
 	struct store *s = &l->core->store;
 	struct store_pos pos;
+	bool same_perms;
 	int r = 0;
 
 	store_find(t->root, p->str, p->len, &pos);
@@ -110,14 +111,12 @@ static int edit(struct state_load *l, struct tree *t, const struct path *p,
 		return load_fail(l, "node %s comes before its parent", p->str);
 	if (!pos.node)
 		return tree_create(s, t, p->str, p->len, perms, n->value.data, n->value.len);
+	same_perms = pos.node->perms == perms;
 	if (pos.node->value_len != n->value.len ||
 	    memcmp(node_value(pos.node), n->value.data, n->value.len))
 		r = tree_set_value(s, t, p->str, p->len, n->value.data, n->value.len);
-	if (!r) {
-		store_find(t->root, p->str, p->len, &pos);
-		if (pos.node->perms != perms)
-			r = tree_set_perms(s, t, p->str, p->len, perms);
-	}
+	if (!r && !same_perms)
+		r = tree_set_perms(s, t, p->str, p->len, perms);
 	return r;
 }
 
