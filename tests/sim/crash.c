@@ -174,13 +174,16 @@ static void take_over(struct world *w)
 
 	for (size_t i = 0; i < WORLD_PEERS; i++)
 		w->peer[i].conn = NULL;
-	r = journal_attach(c->fd, CRASH_BOOT, true, &c->journal);
+	/* every second one as in an update: what is read along is owned only when it takes over */
+	r = journal_attach(c->fd, CRASH_BOOT, c->passed & 1, &c->journal);
 	if (!r) {
 		c->journal->log_min = CHECKPOINT_AT;
 		opt.area = journal_area(c->journal);
 		opt.counters = journal_counters(c->journal);
 		r = recover_new(c->journal, &opt, &c->recover);
 	}
+	if (!r)
+		r = recover_read(c->recover);
 	if (!r)
 		r = recover_read(c->recover);
 	if (!r)
@@ -267,6 +270,7 @@ void crash_init(struct world *w)
 	w->crash = c;
 	current = w;
 	alloc_track(true);
+	alloc_resume();
 	if (journal_new(c->fd, CRASH_BOOT, &c->journal))
 		abort();
 	c->journal->log_min = CHECKPOINT_AT;
@@ -276,6 +280,7 @@ void crash_init(struct world *w)
 	    journal_start(c->journal, w->core, &(struct state_host){ .started_ms = 5 }, true))
 		abort();
 	conn_commit(&w->core->conns);
+	alloc_pause();
 	alloc_track(false);
 }
 

@@ -389,7 +389,7 @@ static void daemon_turn(struct world *w)
 	int r;
 
 	oracle_before_events(w->oracle);
-	if (!w->hv.changed) /* deaths are told of in full */
+	if (!w->hv.changed || w->crash) /* deaths are told of in full */
 		alloc_resume();
 	r = core_hv_events(w->core);
 	alloc_pause();
