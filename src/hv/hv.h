@@ -58,7 +58,9 @@ struct hv_ops {
 
 	/*
 	 * Binds the guest's unbound port remote_port; *ret_port is ours, > 0, unique among bound
-	 * ports. As Xen does, the new port is pending at once. -ESRCH, -EINVAL, -ENOSPC.
+	 * ports. As Xen does, the new port is pending at once. What an earlier process bound, and
+	 * died before anybody was told, is found again, and may not be pending: look at the ring
+	 * once. -ESRCH; -EINVAL: no unbound port of the guest's, or our caller has it; -ENOSPC.
 	 */
 	int (*evtchn_bind)(struct hv *hv, uint16_t domid, uint32_t remote_port, uint32_t *ret_port);
 	/*

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -127,6 +128,88 @@ static void ring_and_events_reach_the_guest(void **state)
 	sim_guest_close(g);
 }
 
+/* As keeper and workers share the device; what a worker knew of it dies with it. */
+static struct hv *worker(const struct hv_kept *kept)
+{
+	struct hv_kept mine = *kept;
+	struct hv *w;
+
+	mine.evtchn_fd = dup(kept->evtchn_fd);
+	assert_true(mine.evtchn_fd >= 0);
+	assert_int_equal(hv_xen_open(&mine, &w), 0);
+	return w;
+}
+
+static void binding_that_nobody_knows_is_found(void **state)
+{
+	uint32_t port, again, other;
+	struct hv *first, *stranger, *second;
+	struct hv_kept kept;
+
+	(void)state;
+	for (uint16_t i = 5; i < 7; i++)
+		assert_int_equal(sim_domain_create(sim, i, NULL), 0);
+	assert_int_equal(hv_xen_keep(&kept), 0);
+	first = worker(&kept);
+	stranger = worker(&kept);
+	assert_int_equal(first->ops->evtchn_bind(first, 5, SIM_XS_PORT, &port), 0);
+	assert_int_equal(first->ops->evtchn_bind(first, 6, SIM_XS_PORT, &other), 0);
+	assert_int_equal(first->ops->evtchn_bind(first, 5, SIM_XS_PORT, &again), -EINVAL);
+	/* opened before the port was bound, it stands for another program's device */
+	assert_int_equal(stranger->ops->evtchn_bind(stranger, 5, SIM_XS_PORT, &again), -EINVAL);
+	hv_free(stranger);
+	hv_free(first);
+
+	second = worker(&kept);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, 9, &again), -EINVAL);
+	assert_int_equal(second->ops->evtchn_bind(second, 6, SIM_XS_PORT, &again), 0);
+	assert_int_equal(again, other);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, SIM_XS_PORT, &again), 0);
+	assert_int_equal(again, port);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, SIM_XS_PORT, &again), -EINVAL);
+	second->ops->evtchn_unbind(second, port);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, SIM_XS_PORT, &again), 0);
+	hv_free(second);
+
+	/* known by its number, it is not found a second time either */
+	second = worker(&kept);
+	assert_int_equal(second->ops->evtchn_rebind(second, 5, SIM_XS_PORT, again, &port), 0);
+	assert_int_equal(port, again);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, SIM_XS_PORT, &again), -EINVAL);
+	hv_free(second);
+}
+
+/* The first worker took the event and died before it unmasked. */
+static void found_binding_is_unmasked(void **state)
+{
+	struct hv *first, *second;
+	struct hv_kept kept;
+	struct sim_guest *g;
+	uint32_t port, again, got;
+
+	(void)state;
+	assert_int_equal(sim_domain_create(sim, 5, NULL), 0);
+	assert_int_equal(hv_xen_keep(&kept), 0);
+	first = worker(&kept);
+	assert_int_equal(first->ops->evtchn_bind(first, 5, SIM_XS_PORT, &port), 0);
+	do
+		assert_int_equal(first->ops->event_next(first, &got), 1);
+	while (got != port);
+	hv_free(first);
+
+	second = worker(&kept);
+	assert_int_equal(second->ops->evtchn_bind(second, 5, SIM_XS_PORT, &again), 0);
+	assert_int_equal(again, port);
+	while (second->ops->event_next(second, &got) > 0 && got != port)
+		;
+	assert_int_equal(sim_guest_open(getenv("DROVER_SIM_DIR"), 5, &g), 0);
+	assert_int_equal(sim_guest_notify(g), 0);
+	assert_int_equal(second->ops->event_next(second, &got), 1);
+	assert_int_equal(got, port);
+	sim_guest_close(g);
+	hv_free(second);
+}
+
 static void event_next_does_not_wait(void **state)
 {
 	uint32_t port;
@@ -168,6 +251,8 @@ int main(void)
 		TEST(host_is_seen),
 		TEST(deaths_are_reported),
 		TEST(ring_and_events_reach_the_guest),
+		TEST(binding_that_nobody_knows_is_found),
+		TEST(found_binding_is_unmasked),
 		TEST(event_next_does_not_wait),
 		TEST(domain_without_a_page_is_refused),
 		TEST(kernels_own_ring_is_found),

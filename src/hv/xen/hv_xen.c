@@ -7,7 +7,8 @@
  * while the domain lives. libxenctrl 4.17 has nothing else, so unique stays 0 there.
  *
  * Invariant: a mapped page is the kernel's for domain 0 (dom0_page), in `foreign`, or a grant;
- * it is unmapped by the library that mapped it.
+ * it is unmapped by the library that mapped it. bound says which ports this process bound or found
+ * again: none of them is found a second time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,8 @@
 #include "hv/xen/changes.h"
 #include "hv/xen/manage.h"
 
-#define SCAN_BATCH 1024u /* domains asked for in one hypercall */
+#define SCAN_BATCH 1024u  /* domains asked for in one hypercall */
+#define PORTS_MAX 131072u /* of domain 0, with the larger of Xen's two layouts */
 
 /* A page mapped by frame number: where domains offer no grant, and so rarely. */
 struct foreign {
@@ -48,6 +50,7 @@ struct hv_xen {
 	bool is_kept;  /* bindings of an earlier process may be there */
 	bool scan_due; /* domains changed since the last scan */
 	struct changes changes;
+	uint64_t bound[PORTS_MAX / 64u]; /* bit p: port p is our caller's */
 	xc_domaininfo_t batch[SCAN_BATCH];
 };
 
@@ -206,16 +209,71 @@ static void hv_xen_ring_unmap(struct hv *hv, uint16_t domid, void *page)
 	xengnttab_unmap(h->gnttab, page, 1);
 }
 
+static bool port_is_bound(const struct hv_xen *h, uint32_t port)
+{
+	return port < PORTS_MAX && h->bound[port / 64u] >> port % 64u & 1u;
+}
+
+static void port_mark(struct hv_xen *h, uint32_t port, bool bound)
+{
+	uint64_t bit = UINT64_C(1) << port % 64u;
+
+	if (port >= PORTS_MAX)
+		return;
+	if (bound)
+		h->bound[port / 64u] |= bit;
+	else
+		h->bound[port / 64u] &= ~bit;
+}
+
+/* 1: port is joined to domid's remote_port (0: to any of domid's). 0: it is not. < 0: no port. */
+static int port_is_joined(struct hv_xen *h, uint32_t port, uint16_t domid, uint32_t remote_port)
+{
+	xc_evtchn_status_t st = { .dom = DOMID_SELF, .port = port };
+
+	if (xc_evtchn_status(h->xc, &st))
+		return -1;
+	return st.status == EVTCHNSTAT_interdomain && st.u.interdomain.dom == domid &&
+	       (!remote_port || st.u.interdomain.port == remote_port);
+}
+
+/*
+ * The port that a process which had the device before us joined to this one, and died before it
+ * could tell anybody.
+ */
+static bool port_find(struct hv_xen *h, uint16_t domid, uint32_t remote_port, uint32_t *ret_port)
+{
+	uint32_t port;
+	int joined = 0;
+
+	for (port = 1; port < PORTS_MAX && !joined; port++)
+		joined = port_is_joined(h, port, domid, remote_port);
+	port--;
+	/* another program of domain 0 may have bound it: then our device cannot notify by it */
+	if (joined <= 0 || port_is_bound(h, port) || xenevtchn_notify(h->evtchn, port) < 0 ||
+	    xenevtchn_unmask(h->evtchn, port) < 0)
+		return false;
+	*ret_port = port;
+	return true;
+}
+
 static int hv_xen_evtchn_bind(struct hv *hv, uint16_t domid, uint32_t remote_port,
 			      uint32_t *ret_port)
 {
-	int port;
+	struct hv_xen *h = hv_xen(hv);
+	int port, r;
 
 	errno = 0;
-	port = xenevtchn_bind_interdomain(hv_xen(hv)->evtchn, domid, remote_port);
-	if (port < 0)
-		return xen_error(EINVAL);
-	*ret_port = (uint32_t)port;
+	port = xenevtchn_bind_interdomain(h->evtchn, domid, remote_port);
+	if (port >= 0) {
+		*ret_port = (uint32_t)port;
+	} else {
+		r = xen_error(EINVAL);
+		if (r != -EINVAL || !h->is_kept || !remote_port ||
+		    !port_find(h, domid, remote_port, ret_port))
+			return r;
+	}
+	port_mark(h, *ret_port, true);
 	return 0;
 }
 
@@ -223,20 +281,19 @@ static int hv_xen_evtchn_rebind(struct hv *hv, uint16_t domid, uint32_t remote_p
 				uint32_t *ret_port)
 {
 	struct hv_xen *h = hv_xen(hv);
-	xc_evtchn_status_t st = { .dom = DOMID_SELF, .port = was };
 
 	/* its number may be another's by now, where the device was opened anew */
-	if (!h->is_kept || xc_evtchn_status(h->xc, &st) || st.status != EVTCHNSTAT_interdomain ||
-	    st.u.interdomain.dom != domid ||
-	    (remote_port && st.u.interdomain.port != remote_port) ||
+	if (!h->is_kept || port_is_joined(h, was, domid, remote_port) <= 0 ||
 	    xenevtchn_unmask(h->evtchn, was) < 0)
 		return hv_xen_evtchn_bind(hv, domid, remote_port, ret_port);
+	port_mark(h, was, true);
 	*ret_port = was;
 	return 0;
 }
 
 static void hv_xen_evtchn_unbind(struct hv *hv, uint32_t port)
 {
+	port_mark(hv_xen(hv), port, false);
 	xenevtchn_unbind(hv_xen(hv)->evtchn, port);
 }
 
