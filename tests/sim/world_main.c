@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gen.h"
+#include "moves.h"
 #include "oracle.h"
 
 #define STEPS_DEFAULT 1000u
@@ -22,6 +23,7 @@ struct options {
 	bool verbose;
 	bool soak;
 	bool twice;	/* each seed: the same run both times */
+	bool moves;	/* after each step: see moves.h */
 	uint64_t kills; /* see gen.h */
 };
 
@@ -35,7 +37,7 @@ static void stop(int sig)
 static int usage(void)
 {
 	fprintf(stderr, "usage: world --seed N | --seeds A..B | --soak  [--steps M] [--twice]\n"
-			"             [--kills GAP] [--verbose]\n");
+			"             [--kills GAP | --moves] [--verbose]\n");
 	return 2;
 }
 
@@ -50,6 +52,8 @@ static uint32_t run_seed(const struct options *opt, uint64_t seed, uint64_t *dig
 		if (opt->verbose)
 			printf("# step %" PRIu32 "\n", i);
 		gen_step(&g);
+		if (opt->moves && !w->failures)
+			moves_check(w);
 		if (w->failures)
 			at = i;
 	}
@@ -71,8 +75,8 @@ static bool try_seed(const struct options *opt, uint64_t seed, const char *argv0
 	if (!step)
 		return true;
 	printf("# seed %" PRIu64 " failed at step %" PRIu32 "; replay:\n", seed, step);
-	printf("#   %s --seed %" PRIu64 " --steps %" PRIu32 " --kills %" PRIu64 " --verbose\n",
-	       argv0, seed, opt->steps, opt->kills);
+	printf("#   %s --seed %" PRIu64 " --steps %" PRIu32 " --kills %" PRIu64 "%s --verbose\n",
+	       argv0, seed, opt->steps, opt->kills, opt->moves ? " --moves" : "");
 	fflush(stdout);
 	return false;
 }
@@ -129,6 +133,8 @@ static int parse(int argc, char **argv, struct options *opt)
 			opt->twice = true;
 		} else if (!strcmp(argv[i], "--soak")) {
 			opt->soak = true;
+		} else if (!strcmp(argv[i], "--moves")) {
+			opt->moves = true;
 		} else if (!strcmp(argv[i], "--steps")) {
 			opt->steps = (uint32_t)strtoul(value, NULL, 10);
 			i++;
@@ -148,6 +154,8 @@ static int parse(int argc, char **argv, struct options *opt)
 			return -EINVAL;
 		}
 	}
+	if (opt->moves && (opt->kills || opt->soak))
+		return -EINVAL;
 	return opt->steps && opt->from <= opt->to ? 0 : -EINVAL;
 }
 
