@@ -68,7 +68,7 @@ struct rank {
 
 struct keeper {
 	const struct keeper_options *o;
-	struct rank rank; /* of the daemon */
+	struct rank rank;	 /* of the daemon */
 	struct worker_seat seat; /* what every worker gets; link and call unused */
 	int listen;
 	int pid_fd; /* of the pid file, for its lock; -1: none */

@@ -137,9 +137,11 @@ static int32_t fd_of(void *data, const struct conn *c)
 {
 	const struct give *g = data;
 	struct proto_image_client key = { .number = c->peer_id };
-	const struct proto_image_client *found =
-		bsearch(&key, g->client, g->n_clients, sizeof(key), client_cmp);
+	const struct proto_image_client *found;
 
+	if (!g->n_clients)
+		return -1;
+	found = bsearch(&key, g->client, g->n_clients, sizeof(key), client_cmp);
 	return found ? found->fd : -1;
 }
 

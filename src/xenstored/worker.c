@@ -312,6 +312,12 @@ int worker_run(void *data, const struct worker_seat *seat)
 	} else if (server_run(w.server)) {
 		status = EXIT_FAILURE;
 	}
+	if (r) {
+		/* what is half built is of no use, and is not taken apart: files stay as they are
+		 */
+		fflush(NULL);
+		_exit(status);
+	}
 	fini(&w);
 	return status;
 }

@@ -18,6 +18,8 @@ STRESS = peers.build_dir() + "/tests/stress/stress-history"
 # With the library that the Xen backend needs; the simulated one does not mind it.
 POISON = ":".join(peers.build_dir() + "/tests/" + f
                   for f in ("stress/poison.so", "peers/xenshim.so"))
+# A sanitizer's library need not come first then.
+POISONED = {"LD_PRELOAD": POISON, "ASAN_OPTIONS": "verify_asan_link_order=0"}
 CONTROL = peers.XEN_BIN + "/xenstore-control"
 C_XENSTORED = peers.XEN_BIN + "/xenstored"
 

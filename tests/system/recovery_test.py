@@ -263,7 +263,7 @@ def a_journal_of_another_boot_is_empty(d):
 
 if __name__ == "__main__":
     OWN = {"args": []}
-    preload = {"env": {"LD_PRELOAD": disturb.POISON}}
+    preload = {"env": disturb.POISONED}
     sys.exit(lib.main(__doc__, [
         clients_and_guests_lose_nothing_to_kills_and_updates,
         all_that_a_client_has_outlives_the_worker, nothing_is_kept_of_workers_that_are_gone,

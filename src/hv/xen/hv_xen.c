@@ -423,22 +423,22 @@ int hv_xen_keep(struct hv_kept *ret)
 
 int hv_xen_keep_given(int evtchn_fd, struct hv_kept *ret)
 {
-	xenevtchn_handle *x;
+	/* open as long as the process, and not lost: closing it would close the device */
+	static xenevtchn_handle *x;
 	int r;
 
 	r = events_open(evtchn_fd, &x, &ret->virq);
 	if (r)
 		return r;
-	/* the handle stays open as long as the process: closing it would close the device */
 	ret->evtchn_fd = xenevtchn_fd(x);
 	return 0;
 }
 
 void hv_xen_give(const struct hv_kept *kept)
 {
-	xenevtchn_handle *x = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
+	static xenevtchn_handle *x; /* as above, it is never closed */
 
-	/* as above, it is never closed */
+	x = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
 	if (x)
 		xenevtchn_unbind(x, kept->virq);
 }
