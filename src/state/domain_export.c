@@ -174,6 +174,17 @@ static void put_pending(void *data, const char *path, size_t len, const struct n
 		p->r = rec_put_node(&p->x->sink, rec_conn_id(p->t->owner), p->t->id, path, len, b);
 }
 
+/* What it wrote that was so when it began: by now it may be otherwise, and it is to be so again. */
+static int put_unchanged(struct export *x, const struct txn *t, const struct txn_access *a)
+{
+	const struct node *was = store_find_node(t->base, a->path, a->len);
+	const struct node *is = store_find_node(t->tree.root, a->path, a->len);
+
+	if (!a->wrote || !was || !is || !tree_same_node(was, is))
+		return 0;
+	return rec_put_node(&x->sink, rec_conn_id(t->owner), t->id, a->path, a->len, is);
+}
+
 /* What it touched, and what it made of the subtrees. */
 static int put_touched(struct export *x, const struct txn *t)
 {
@@ -196,6 +207,9 @@ static int put_touched(struct export *x, const struct txn *t)
 		if (!r)
 			r = p.r;
 	}
+	list_for_each(a, &t->order, link)
+		if (!r)
+			r = put_unchanged(x, t, a);
 	return r;
 }
 

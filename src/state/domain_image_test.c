@@ -293,6 +293,29 @@ static void open_transactions_go_on_if_all_they_touched_came_along(void **state)
 	}
 }
 
+/* Also one that makes of a node what it was when the transaction began. */
+static void what_a_transaction_wrote_is_written_there(void **state)
+{
+	static const char *const value[] = { "", "mine" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(value); i++) {
+		struct two t = two_new();
+		char text[32];
+
+		snprintf(text, sizeof(text), "data|%s", value[i]);
+		ask(t.from, 5, XS_TRANSACTION_START, "|");
+		assert_string_equal(ask_in(t.from, 5, 1, XS_WRITE, text), "OK|");
+		ask(t.from, 0, XS_WRITE, "/local/domain/5/data|other");
+		move(&t, NULL);
+		assert_string_equal(ask_in(t.to, 5, 1, XS_READ, "data|"), value[i]);
+		assert_string_equal(ask(t.to, 5, XS_READ, "data|"), "other");
+		assert_string_equal(ask_in(t.to, 5, 1, XS_TRANSACTION_END, "T|"), "OK|");
+		assert_string_equal(ask(t.to, 5, XS_READ, "data|"), value[i]);
+		two_free(&t);
+	}
+}
+
 static void limits_and_features_of_its_own_go_along(void **state)
 {
 	struct two t = two_new();
@@ -586,6 +609,7 @@ int main(void)
 		cmocka_unit_test(half_a_request_is_finished_there),
 		cmocka_unit_test(what_the_guest_did_not_read_it_reads_there),
 		cmocka_unit_test(open_transactions_go_on_if_all_they_touched_came_along),
+		cmocka_unit_test(what_a_transaction_wrote_is_written_there),
 		cmocka_unit_test(limits_and_features_of_its_own_go_along),
 		cmocka_unit_test(a_move_that_is_called_off_goes_on_where_it_was),
 		cmocka_unit_test(an_export_that_cannot_be_says_why),

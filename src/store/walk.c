@@ -174,7 +174,7 @@ static int tell_new(struct diff *d, const struct node *n)
 	return w.failed ? FAULT(-ENOMEM) : 0;
 }
 
-static bool same_node(const struct node *a, const struct node *b)
+bool tree_same_node(const struct node *a, const struct node *b)
 {
 	return perms_equal(a->perms, b->perms) && a->value_len == b->value_len &&
 	       !memcmp(node_value(a), node_value(b), a->value_len);
@@ -188,7 +188,7 @@ static int diff_pair(struct diff *d, const struct node *x, const struct node *y)
 	}
 	if (!x)
 		return tell_new(d, y);
-	if (!same_node(x, y))
+	if (!tree_same_node(x, y))
 		d->differs(d->data, d->path.str, d->path.len, x, y);
 	if (x->kids == y->kids)
 		return 0;

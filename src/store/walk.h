@@ -29,6 +29,9 @@ void tree_walk_init(struct tree_walk *w, const struct node *root, const char *pa
 const struct node *tree_walk_next(struct tree_walk *w);
 void tree_walk_fini(struct tree_walk *w);
 
+/* Whether value and access list are the same. */
+bool tree_same_node(const struct node *a, const struct node *b);
+
 /*
  * Calls back for each node that is in b alone (parents first), in a alone (b NULL; what was below
  * is not told of), or differs in value or access list. What both share is not visited. a and b are
