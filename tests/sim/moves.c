@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/domain_map.h"
+#include "base/own.h"
 #include "conn/ring.h"
 #include "drover/image.h"
 #include "gen.h"
@@ -19,6 +21,7 @@
 
 #define ROUNDS_MAX 20000u
 #define OTHER_DOMID (FAKE_DOMIDS - 1u) /* of no guest */
+#define OTHER_EVERY 8u		       /* so few arrive as another, too */
 #define CONN_ID 1u		       /* for all that are given to connections */
 
 static const struct drover_image_format format = {
@@ -40,6 +43,8 @@ struct view {
 	size_t len;
 	struct slice *watch; /* owned: in buf, in order */
 	size_t n_watches;
+	struct slice *edit; /* owned: of one transaction at a time */
+	size_t n_edits;
 	size_t n_nodes;
 	size_t n_owned; /* of them by the domain itself */
 	size_t n_txns;
@@ -51,6 +56,7 @@ struct view {
 struct move {
 	struct world *w;
 	const struct domain *d;
+	uint16_t to;	   /* as which domain it arrives */
 	struct core *core; /* owned: where it arrives */
 	struct quota_policy policy;
 	struct view left, arrived;
@@ -148,29 +154,42 @@ static int by_octets(const void *a, const void *b)
 	return r ? r : (x->len > y->len) - (x->len < y->len);
 }
 
-/* The order of a connection's watches says nothing. */
-static void sort_watches(struct view *v)
+/* n records one behind the other, of which the order says nothing, into one order. */
+static void sort(struct slice *s, size_t n)
 {
 	size_t at = 0, len = 0;
 	uint8_t *copy, *from;
 
-	if (!v->n_watches)
+	if (!n)
 		return;
-	from = v->watch[0].data;
-	for (size_t i = 0; i < v->n_watches; i++)
-		len += v->watch[i].len;
-	qsort(v->watch, v->n_watches, sizeof(*v->watch), by_octets);
+	from = s[0].data;
+	for (size_t i = 0; i < n; i++)
+		len += s[i].len;
+	qsort(s, n, sizeof(*s), by_octets);
 	copy = malloc(len);
 	assert(copy);
-	for (size_t i = 0; i < v->n_watches; i++) {
-		memcpy(copy + at, v->watch[i].data, v->watch[i].len);
-		at += v->watch[i].len;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(copy + at, s[i].data, s[i].len);
+		at += s[i].len;
 	}
 	memcpy(from, copy, len);
 	free(copy);
-	for (size_t i = 0; i < v->n_watches; i++) {
-		v->watch[i].data = from;
-		from += v->watch[i].len;
+	for (size_t i = 0; i < n; i++) {
+		s[i].data = from;
+		from += s[i].len;
+	}
+}
+
+/* Watches of a connection, or nodes of a transaction. */
+static void note(struct view *v, const struct drover_record *rec, struct slice slice)
+{
+	if (rec->type == DROVER_RECORD_WATCH || rec->type == DROVER_RECORD_WATCH_DEPTH) {
+		v->watch[v->n_watches++] = slice;
+	} else if (rec->type == DROVER_RECORD_NODE && rec->node.conn_id) {
+		v->edit[v->n_edits++] = slice;
+	} else {
+		sort(v->edit, v->n_edits);
+		v->n_edits = 0;
 	}
 }
 
@@ -184,7 +203,8 @@ static void view_fill(struct view *v, const struct domain *d)
 
 	v->buf = malloc(v->image_len);
 	v->watch = calloc(v->image_len / 8 + 1, sizeof(*v->watch));
-	assert(v->buf && v->watch);
+	v->edit = calloc(v->image_len / 8 + 1, sizeof(*v->edit));
+	assert(v->buf && v->watch && v->edit);
 	do {
 		if (drover_record_decode(&format, v->image + at, v->image_len - at, &rec, &size,
 					 &err)) {
@@ -198,12 +218,10 @@ static void view_fill(struct view *v, const struct domain *d)
 			printf("# its record cannot be had: %s\n", err.text);
 			abort();
 		}
-		if (rec.type == DROVER_RECORD_WATCH || rec.type == DROVER_RECORD_WATCH_DEPTH)
-			v->watch[v->n_watches++] =
-				(struct slice){ .data = v->buf + v->len, .len = out };
+		note(v, &rec, (struct slice){ .data = v->buf + v->len, .len = out });
 		v->len += out;
 	} while (rec.type != DROVER_RECORD_END);
-	sort_watches(v);
+	sort(v->watch, v->n_watches);
 }
 
 static void view_fini(struct view *v)
@@ -211,16 +229,18 @@ static void view_fini(struct view *v)
 	free(v->image);
 	free(v->buf);
 	free(v->watch);
+	free(v->edit);
 	*v = (struct view){ 0 };
 }
 
 /*
- * The domain as it is in core now. What export says. A request that has to wait, its replies being
- * unread or its ring broken, is looked at in its new place before it is found to wait there, too.
+ * The domain's image as it is in core now. What export says. A request that has to wait, its
+ * replies being unread or its ring broken, is looked at in its new place before it is found to wait
+ * there, too.
  */
-static int view_take(struct move *m, struct core *core, struct view *v)
+static int leave(struct move *m, struct core *core, uint16_t domid, struct view *v)
 {
-	struct conn *c = domain_find(&core->domains, m->d->domid)->conn;
+	struct conn *c = domain_find(&core->domains, domid)->conn;
 	bool blocked = c && c->blocked;
 	int r;
 
@@ -228,9 +248,16 @@ static int view_take(struct move *m, struct core *core, struct view *v)
 	m->why[0] = '\0';
 	if (c && core == m->core)
 		c->blocked = true;
-	r = domain_image_export(core, m->d->domid, NULL, 0, &v->image, &v->image_len, m->why);
+	r = domain_image_export(core, domid, NULL, 0, &v->image, &v->image_len, m->why);
 	if (c)
 		c->blocked = blocked;
+	return r;
+}
+
+static int view_take(struct move *m, struct core *core, struct view *v)
+{
+	int r = leave(m, core, m->d->domid, v);
+
 	if (!r)
 		view_fill(v, m->d);
 	return r;
@@ -345,7 +372,7 @@ static void compare_output(struct move *m)
 /* --- arriving --------------------------------------------------------------------------------- */
 
 /* A host with the domains that are or were here; this one is introduced and quiesced. */
-static void prepare(struct move *m)
+static void prepare(struct move *m, uint16_t to)
 {
 	struct core_options opt = m->w->opt;
 	const struct fake_hv *here = &m->w->hv;
@@ -353,28 +380,31 @@ static void prepare(struct move *m)
 	struct domain *d;
 	int r;
 
+	m->to = to;
 	m->policy = m->w->policy;
 	opt.policy = &m->policy;
 	opt.area = NULL;
 	opt.counters = NULL;
 	opt.dom0_ring = false;
+	if (opt.priv_domid == domid)
+		opt.priv_domid = to;
 	fake_hv_init(&there);
 	for (uint16_t i = 1; i < FAKE_DOMIDS; i++)
 		if (here->dom[i].exists || i == OTHER_DOMID || domain_find(&m->w->core->domains, i))
 			fake_hv_create(&there, i);
 	if (here->dom[domid].exists)
-		memcpy(there.dom[domid].page->octets, here->dom[domid].page->octets, HV_RING_SIZE);
+		memcpy(there.dom[to].page->octets, here->dom[domid].page->octets, HV_RING_SIZE);
 	r = core_new(&opt, &there.hv, &m->core);
 	if (!r)
 		r = core_hv_events(m->core);
 	if (r >= 0)
-		r = domain_get(&m->core->domains, domid, &d);
+		r = domain_get(&m->core->domains, to, &d);
 	if (r) {
 		printf("# no place for domain %u to arrive in: %d\n", domid, r);
 		abort();
 	}
 	domain_quiesce(&m->core->domains, d, true);
-	if (m->d->conn && domain_introduce(&m->core->domains, domid, m->d->gfn, m->d->remote_port))
+	if (m->d->conn && domain_introduce(&m->core->domains, to, m->d->gfn, m->d->remote_port))
 		world_fail(m->w, "domain %u cannot be introduced elsewhere", domid);
 }
 
@@ -441,7 +471,7 @@ static void arrive_again(struct move *m)
 /* The guest goes on there: its ring is served as far as it goes. */
 static void go_on(struct move *m)
 {
-	struct domain *d = domain_find(&m->core->domains, m->d->domid);
+	struct domain *d = domain_find(&m->core->domains, m->to);
 	unsigned int n = 0;
 
 	domain_quiesce(&m->core->domains, d, false);
@@ -455,27 +485,84 @@ static void go_on(struct move *m)
 		world_fail(m->w, "domain %u: contradictions when it went on", m->d->domid);
 }
 
+static void close_there(struct move *m)
+{
+	unsigned int n;
+
+	go_on(m);
+	core_free(TAKE(m->core));
+	n = fake_hv_leaks(&there);
+	if (n)
+		world_fail(m->w, "domain %u: %u ports or pages are held elsewhere", m->d->domid, n);
+}
+
+/* An image that is taken over, as one of the domain to instead of from. False: it has no such. */
+static bool rename_image(struct move *m, struct view *v, uint16_t from, uint16_t to)
+{
+	struct domain_octets image = { .data = v->image, .len = v->image_len }, mapped = { 0 };
+	char *told;
+	size_t told_len;
+	FILE *report = open_memstream(&told, &told_len);
+	int r;
+
+	assert(report);
+	r = domain_image_map(&image, from, to, &mapped, report, m->why, sizeof(m->why));
+	fclose(report);
+	free(told);
+	free(v->image);
+	v->image = mapped.data;
+	v->image_len = mapped.len;
+	if (r && r != ENAMETOOLONG)
+		world_fail(m->w, "domain %u as %u: %d %s", from, to, r, m->why);
+	return !r;
+}
+
+/* It arrives as another, and what leaves there is the same again under the name it had. */
+static void arrive_as_other(struct move *m)
+{
+	struct view *v = &m->arrived;
+	uint16_t domid = m->d->domid;
+	int r;
+
+	view_fini(v);
+	v->image_len = m->left.image_len;
+	v->image = malloc(v->image_len);
+	assert(v->image);
+	memcpy(v->image, m->left.image, v->image_len);
+	if (!rename_image(m, v, domid, OTHER_DOMID))
+		return;
+	prepare(m, OTHER_DOMID);
+	r = domain_image_import(m->core, OTHER_DOMID, v->image, v->image_len, m->why);
+	if (!r)
+		r = leave(m, m->core, OTHER_DOMID, v);
+	if (r) {
+		world_fail(m->w, "domain %u cannot arrive as another: %d %s", domid, r, m->why);
+	} else if (rename_image(m, v, OTHER_DOMID, domid)) {
+		view_fill(v, m->d);
+		compare(m, "what arrived as another's", &m->left, v);
+		if (core_check(m->core))
+			world_fail(m->w, "domain %u: contradictions as another", domid);
+	}
+	close_there(m);
+}
+
 static void move(struct world *w, struct domain *d)
 {
 	struct move m = { .w = w, .d = d };
 	bool busy = d->conn && conn_is_busy(d->conn);
-	unsigned int n;
 	int r;
 
 	r = view_take(&m, w->core, &m.left);
 	if (r != (busy ? EBUSY : 0))
 		world_fail(w, "domain %u cannot leave: %d %s", d->domid, r, m.why);
 	if (!r) {
-		prepare(&m);
+		prepare(&m, d->domid);
 		arrive(&m);
 		if (m.arrived.image)
 			arrive_again(&m);
-		go_on(&m);
-		core_free(m.core);
-		n = fake_hv_leaks(&there);
-		if (n)
-			world_fail(w, "domain %u: %u ports or pages are held elsewhere", d->domid,
-				   n);
+		close_there(&m);
+		if (!((w->now_ms + d->domid) % OTHER_EVERY))
+			arrive_as_other(&m);
 	}
 	view_fini(&m.left);
 	view_fini(&m.arrived);
