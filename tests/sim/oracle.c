@@ -277,9 +277,14 @@ bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg)
 	struct core *core = data;
 	struct world *w = core->opt.control_data;
 	struct oracle *o = w->oracle;
+	struct wire_msg known = *msg;
 	struct mconn *x;
 	bool done;
 
+	/* operations of a domain that moves have tests of their own; the model knows none of them */
+	if (c->watcher.privileged && msg->hdr.type >= WIRE_VENDOR_FIRST &&
+	    msg->hdr.type < WIRE_VENDOR_END)
+		known.hdr.type = WIRE_VENDOR_FIRST - 1;
 	alloc_pause();
 	x = model_conn(&o->m, c);
 	assert(x);
@@ -288,7 +293,7 @@ bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg)
 	oracle_note(o, &c->id, sizeof(c->id));
 	oracle_note(o, msg->payload, msg->hdr.len);
 	alloc_resume();
-	done = op_handle(o->w->core, c, msg);
+	done = op_handle(o->w->core, c, &known);
 	alloc_pause();
 	say(o, c, msg, done);
 	if (done) {
