@@ -145,6 +145,16 @@ static int put_nodes(struct export *x)
 
 /* --- transactions ------------------------------------------------------------------------ */
 
+/* What it wrote has lost its parent since it began: there, too, it would hang in the air. */
+static bool is_cut_off(const struct export *x, const struct txn *t, const struct txn_access *a)
+{
+	size_t len = path_parent_len(a->path, a->len);
+
+	return a->wrote && store_find_node(t->tree.root, a->path, a->len) &&
+	       store_find_node(t->base, a->path, len) &&
+	       !store_find_node(x->core->store.live.root, a->path, len);
+}
+
 /* Whether it can go on elsewhere as if it had begun there. */
 static bool goes_on(const struct export *x, struct txn *t)
 {
@@ -153,7 +163,7 @@ static bool goes_on(const struct export *x, struct txn *t)
 	if (t->doomed || t->sum.failed)
 		return false;
 	list_for_each(a, &t->order, link)
-		if (!is_covered(x, a->path, a->len))
+		if (!is_covered(x, a->path, a->len) || is_cut_off(x, t, a))
 			return false;
 	return !txn_check(&x->core->store, t);
 }

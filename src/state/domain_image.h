@@ -16,8 +16,8 @@
 
 /*
  * The image of domid, *ret to be freed by the caller. A transaction goes on elsewhere if all that
- * it touched is in the image and nothing that it saw has changed; else it is said to end in
- * EAGAIN. The cost is that of what is in the image.
+ * it touched is in the image, nothing that it saw has changed and nothing that it wrote has lost
+ * its parent; else it is said to end in EAGAIN. The cost is that of what is in the image.
  *
  * ENOENT: no such domain, or no node at a path. EBUSY: it has a ring that is not quiesced. EINVAL:
  * a path is "/", or there are more than DOMAIN_IMAGE_TOPS_MAX. -ENOMEM. why, CORE_WHY_MAX octets,
