@@ -59,10 +59,12 @@ static uint64_t task_cpu_ns(pid_t pid, const char *tid)
 	return ns;
 }
 
-static uint64_t process_rss(pid_t pid)
+/* A line of what the kernel says of a process's memory, in octets; 0: there is none. */
+static uint64_t process_memory(pid_t pid, const char *name)
 {
 	char path[64], line[256];
 	uint64_t kib = 0;
+	size_t len = strlen(name);
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
@@ -70,10 +72,22 @@ static uint64_t process_rss(pid_t pid)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Rss: %" SCNu64, &kib) == 1)
+		if (!strncmp(line, name, len) && sscanf(line + len, ": %" SCNu64, &kib) == 1)
 			break;
 	fclose(f);
 	return kib * 1024;
+}
+
+/* Of the process alone. */
+static uint64_t process_own(pid_t pid)
+{
+	return process_memory(pid, "Anonymous");
+}
+
+/* Of files, a journal's among them. */
+static uint64_t process_mapped(pid_t pid)
+{
+	return process_memory(pid, "Rss") - process_memory(pid, "Anonymous");
 }
 
 typedef uint64_t meter_of_task(pid_t pid, const char *tid);
@@ -113,9 +127,15 @@ uint64_t meter_server_cpu_ns(const struct bench *b)
 	return b->server ? process_sum(b->server, task_cpu_ns, NULL) : 0;
 }
 
-uint64_t meter_server_rss(const struct bench *b)
+struct memory meter_server_memory(const struct bench *b)
 {
-	return b->server ? process_sum(b->server, NULL, process_rss) : 0;
+	struct memory m = { 0 };
+
+	if (b->server) {
+		m.own = process_sum(b->server, NULL, process_own);
+		m.mapped = process_sum(b->server, NULL, process_mapped);
+	}
+	return m;
 }
 
 void meter_settle(const struct bench *b)

@@ -30,8 +30,13 @@ uint64_t meter_now_ns(void);
 
 /* Nanoseconds of CPU used by all threads of the server and of its child processes. */
 uint64_t meter_server_cpu_ns(const struct bench *b);
-/* Resident octets of the server and its child processes. */
-uint64_t meter_server_rss(const struct bench *b);
+/* Octets that the server and its descendants have: of their own, and mapped of files. 0: unknown.
+ */
+struct memory {
+	uint64_t own;
+	uint64_t mapped;
+};
+struct memory meter_server_memory(const struct bench *b);
 /* Waits until the server has used no CPU for a few milliseconds, two seconds at most. */
 void meter_settle(const struct bench *b);
 
