@@ -281,7 +281,7 @@ bool oracle_hook(void *data, struct conn *c, const struct wire_msg *msg)
 	struct mconn *x;
 	bool done;
 
-	/* operations of a domain that moves have tests of their own; the model knows none of them */
+	/* operations of a domain that moves have tests of their own; the model knows none */
 	if (c->watcher.privileged && msg->hdr.type >= WIRE_VENDOR_FIRST &&
 	    msg->hdr.type < WIRE_VENDOR_END)
 		known.hdr.type = WIRE_VENDOR_FIRST - 1;
