@@ -5,6 +5,7 @@
  */
 #include "store/walk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,7 @@ static int diff_step(struct diff *d)
 	if (y)
 		dir->y = NULL;
 	named = x ? x : y;
+	assert(named); /* one of the two is there, and comes first or with the other */
 	d->path.str[dir->len] = '/';
 	memcpy(d->path.str + dir->len + 1, named->data, named->name_len);
 	d->path.len = dir->len + 1u + named->name_len;

@@ -421,26 +421,46 @@ int hv_xen_keep(struct hv_kept *ret)
 	return hv_xen_keep_given(-1, ret);
 }
 
+/*
+ * Holds on to a handle as long as the process lives: closing it would close the device. Without
+ * memory to remember it by, it is open all the same.
+ */
+static void hold(xenevtchn_handle *x)
+{
+	static struct held {
+		struct held *next;
+		xenevtchn_handle *x;
+	} * all;
+	struct held *h = malloc(sizeof(*h));
+
+	if (!h)
+		return;
+	h->x = x;
+	h->next = all;
+	all = h;
+}
+
 int hv_xen_keep_given(int evtchn_fd, struct hv_kept *ret)
 {
-	/* open as long as the process, and not lost: closing it would close the device */
-	static xenevtchn_handle *x;
+	xenevtchn_handle *x;
 	int r;
 
 	r = events_open(evtchn_fd, &x, &ret->virq);
 	if (r)
 		return r;
+	hold(x);
 	ret->evtchn_fd = xenevtchn_fd(x);
 	return 0;
 }
 
 void hv_xen_give(const struct hv_kept *kept)
 {
-	static xenevtchn_handle *x; /* as above, it is never closed */
+	xenevtchn_handle *x = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
 
-	x = xenevtchn_fdopen(NULL, kept->evtchn_fd, 0);
-	if (x)
-		xenevtchn_unbind(x, kept->virq);
+	if (!x)
+		return;
+	hold(x);
+	xenevtchn_unbind(x, kept->virq);
 }
 
 static int hv_xen_open_events(struct hv_xen *h, const struct hv_kept *kept)
