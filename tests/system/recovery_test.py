@@ -213,7 +213,7 @@ def _starts(d):
             x.ls("/")
     except RuntimeError as e:
         return str(e)
-    except peers.Closed:
+    except (peers.Closed, ConnectionError, FileNotFoundError):     # or has gone already
         d.process.wait(lib.TIMEOUT)
         return d.output()
     return None
