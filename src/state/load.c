@@ -28,7 +28,7 @@ static int conn_id_cmp(const struct load_conn_entry *a, const struct load_conn_e
 RB_GENERATE_STATIC(load_conns, load_conn_entry, by_id, conn_id_cmp)
 #pragma GCC diagnostic pop
 
-int load_fail(struct state_load *l, const char *fmt, ...)
+int(load_fail)(struct state_load *l, const char *fmt, ...)
 {
 	va_list ap;
 
