@@ -41,6 +41,8 @@ struct conf_batch {
 	size_t n, room;
 	char *out; /* owned: the requests as they are sent */
 	size_t out_len, out_room;
+	char *in; /* owned: the answers */
+	size_t in_len, in_room;
 };
 
 void conf_batch_fini(struct conf_batch *b);
@@ -89,7 +91,10 @@ int conf_client_unwatch(struct conf_client *c, const char *path, const char *tok
 /* Of the socket, to poll; conf_client_event may have events although it is silent. */
 int conf_client_fd(const struct conf_client *c);
 
-/* The next event, to be freed both; waits until deadline_ms (conf_now_ms). -ETIMEDOUT. */
+/*
+ * The next event, to be freed both; waits until deadline_ms (conf_now_ms). -ETIMEDOUT. An empty
+ * path: events were too many to be kept; anything may have happened.
+ */
 int conf_client_event(struct conf_client *c, uint64_t deadline_ms, struct conf_err *err,
 		      char **ret_path, char **ret_token);
 
