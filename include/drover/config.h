@@ -229,6 +229,9 @@ const char *drover_class_name(size_t i);
 /* The class that a word means, "disk" for "vbd", too; NULL: none. */
 const char *drover_class_find(const char *word);
 
+/* The list of a configuration's JSON that holds the devices of a class: "disks"; NULL: no class. */
+const char *drover_class_list(const char *class);
+
 /* Devices of a class in a configuration. Borrowed from it. class as drover_class_name says. */
 size_t drover_domain_config_devices(const struct drover_domain_config *config, const char *class);
 struct drover_device *drover_domain_config_device(struct drover_domain_config *config,
@@ -263,6 +266,9 @@ int drover_device_set_xl(struct drover_config *c, struct drover_device *device, 
 void drover_device_each(struct drover_device *device,
 			void (*fn)(void *data, const char *path, const char *value), void *data);
 
+/* The device as it is in a configuration's JSON, in one line; to be freed with free(). */
+int drover_device_to_json(const struct drover_device *device, char **ret);
+
 /* ---- changes ---- */
 
 /* Fails where libxl would go on: an intent is made durable before anything else is touched. */
@@ -294,6 +300,7 @@ int drover_config_update(struct drover_config *c, uint32_t domid, struct drover_
 			 unsigned int flags);
 
 #define DROVER_REPAIR_DRY_RUN 1u /* tells what it would do, and changes nothing */
+#define DROVER_REPAIR_FORCE 2u	 /* what a backend that is gone keeps goes, too */
 
 /* One thing done, or to be done. Strings are borrowed for the call. */
 struct drover_repair_action {
