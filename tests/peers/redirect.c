@@ -17,6 +17,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,6 +157,13 @@ ONE_PATH(int, stat, (const char *path, struct stat *st), (path, st))
 ONE_PATH(int, lstat, (const char *path, struct stat *st), (path, st))
 ONE_PATH(int, stat64, (const char *path, struct stat64 *st), (path, st))
 ONE_PATH(int, lstat64, (const char *path, struct stat64 *st), (path, st))
+
+EXPORT int glob(const char *pattern, int flags, int (*fail)(const char *, int), glob_t *found)
+{
+	char buf[PATH_MAX];
+
+	return NEXT(glob)(redirect(pattern, buf), flags, fail, found);
+}
 
 EXPORT int rename(const char *from, const char *to)
 {
