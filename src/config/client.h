@@ -76,7 +76,7 @@ int conf_client_read(struct conf_client *c, uint32_t tx, const char *path, struc
 
 /*
  * The names of a node's children, each with its NUL, one after the other, to be freed; in parts
- * where they are too many for one answer. -ENOENT, -EACCES.
+ * where they are too many for one answer. -ENOENT, -EACCES, -EFBIG: over 1 MiB of names.
  */
 int conf_client_directory(struct conf_client *c, uint32_t tx, const char *path,
 			  struct conf_err *err, char **ret, size_t *ret_len);

@@ -14,6 +14,9 @@
 /* A directory that changed between its parts is read from its start again so often. */
 #define DIRECTORY_TRIES 64
 
+/* Octets of the names of a directory: whoever makes more makes it unreadable for us. */
+#define DIRECTORY_OCTETS_MAX (1u << 20)
+
 /* What a refusal of the store is for us. */
 static int refused(struct conf_err *err, const char *what, const char *path, int err_no)
 {
@@ -150,6 +153,9 @@ static int directory_parts(struct conf_client *c, uint32_t tx, const char *path,
 			r = refused(err, "list", path, reply->err);
 		else
 			r = take_part(reply, gen, sizeof(gen), &buf, &len, &last);
+		if (!r && len > DIRECTORY_OCTETS_MAX)
+			r = conf_fail(err, -EFBIG, "store: list %s: more than %u octets of names",
+				      path, DIRECTORY_OCTETS_MAX);
 		if (r == -EIO)
 			conf_fail(err, r, "store: list %s: a part without a generation", path);
 	}
