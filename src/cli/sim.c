@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/sim_backend.h"
 #include "cli/sim_client.h"
 #include "cli/sim_run.h"
 #include "hv/hv.h"
@@ -26,6 +27,7 @@ struct sim_args {
 	const char *from; /* another host, to take a domain's page from */
 	bool no_introduce;
 	bool as_left;
+	struct sim_backend_options backend;
 	int argc; /* operands: the command, its arguments */
 	char **argv;
 	int script_argc; /* after -- */
@@ -47,6 +49,12 @@ static int usage(FILE *to)
 		"  run DOMID [--as-left] -- OP…     speaks as that guest, over its ring: anew, or\n"
 		"                                   on from where its last speaker stopped\n"
 		"%s"
+		"  backend DOMID [OPTION]…          plays the backend drivers in that domain, until\n"
+		"                                   SIGTERM, SIGINT or the end of a pipe as stdin:\n"
+		"    --of GUEST, --kinds vbd,vif      for those devices alone\n"
+		"    --delay MS                       waits so long before each answer\n"
+		"    --refuse TEXT                    refuses new devices, with this reason\n"
+		"    --frontends                      plays the guests' side, too\n"
 		"DIR: $DROVER_SIM_DIR, else %s, the daemon's --hv=sim:DIR.\n"
 		"PATH: $XENSTORED_PATH, else %s.\n",
 		sim_run_usage, SIM_DIR, SOCKET_PATH);
@@ -283,15 +291,31 @@ static int cmd_run(const struct sim_args *args, struct sim *s)
 	return r;
 }
 
+/* Needs a daemon, and no simulated hypervisor. */
+static int cmd_backend(const struct sim_args *args, struct sim *s)
+{
+	struct sim_backend_options opt = args->backend;
+	int32_t domid = domid_parse(args->argv[1]);
+
+	(void)s;
+	if (domid < 0)
+		return 2;
+	opt.socket = args->socket;
+	opt.domid = (uint32_t)domid;
+	return sim_backend_run(&opt);
+}
+
 static const struct {
 	const char *name;
 	int min, max; /* arguments */
 	int (*run)(const struct sim_args *args, struct sim *s);
+	bool alone; /* without a simulated hypervisor */
 } commands[] = {
-	{ "create", 0, 1, cmd_create },	      { "list", 0, 0, cmd_list },
-	{ "introduce", 1, 1, cmd_introduce }, { "release", 1, 1, cmd_release },
-	{ "shutdown", 1, 1, cmd_change },     { "resume", 1, 1, cmd_change },
-	{ "destroy", 1, 1, cmd_change },      { "run", 1, 1, cmd_run },
+	{ "create", 0, 1, cmd_create, false },	     { "list", 0, 0, cmd_list, false },
+	{ "introduce", 1, 1, cmd_introduce, false }, { "release", 1, 1, cmd_release, false },
+	{ "shutdown", 1, 1, cmd_change, false },     { "resume", 1, 1, cmd_change, false },
+	{ "destroy", 1, 1, cmd_change, false },	     { "run", 1, 1, cmd_run, false },
+	{ "backend", 1, 1, cmd_backend, true },
 };
 
 static void args_defaults(struct sim_args *args)
@@ -299,6 +323,7 @@ static void args_defaults(struct sim_args *args)
 	const char *dir = getenv("DROVER_SIM_DIR"), *path = getenv("XENSTORED_PATH");
 	const char *rundir = getenv("XENSTORED_RUNDIR");
 
+	args->backend.of = -1;
 	args->dir = dir && *dir ? dir : SIM_DIR;
 	if (path && *path)
 		snprintf(args->socket, sizeof(args->socket), "%s", path);
@@ -308,12 +333,48 @@ static void args_defaults(struct sim_args *args)
 		snprintf(args->socket, sizeof(args->socket), "%s", SOCKET_PATH);
 }
 
+/* An option of `backend` at argv[0], with its value at argv[1]. How many words; 0: none of them. */
+static int backend_option(struct sim_backend_options *opt, char **argv)
+{
+	char *end = NULL;
+	unsigned long n;
+
+	if (!strcmp(argv[0], "--frontends")) {
+		opt->frontends = true;
+		return 1;
+	}
+	if (!argv[1])
+		return 0;
+	if (!strcmp(argv[0], "--kinds"))
+		opt->kinds = argv[1];
+	else if (!strcmp(argv[0], "--refuse"))
+		opt->refuse = argv[1];
+	else if (!strcmp(argv[0], "--of") || !strcmp(argv[0], "--delay")) {
+		errno = 0;
+		n = strtoul(argv[1], &end, 10);
+		if (errno || *end || end == argv[1] || *argv[1] == '-' || n > INT32_MAX)
+			return 0;
+		if (!strcmp(argv[0], "--of"))
+			opt->of = (int64_t)n;
+		else
+			opt->delay_ms = (uint32_t)n;
+	} else
+		return 0;
+	return 2;
+}
+
 /* Options, anywhere before "--", out of argv; 0, or 2 for wrong ones, 1 for help. */
 static int args_parse(struct sim_args *args, int argc, char **argv)
 {
 	args_defaults(args);
 	args->argv = argv + 1;
 	for (int i = 1; i < argc; i++) {
+		int words = backend_option(&args->backend, argv + i);
+
+		if (words) {
+			i += words - 1;
+			continue;
+		}
 		if (!strcmp(argv[i], "--")) {
 			args->script_argc = argc - i - 1;
 			args->script = argv + i + 1;
@@ -353,6 +414,8 @@ int cli_sim(int argc, char **argv)
 			continue;
 		if (args.argc - 1 < commands[i].min || args.argc - 1 > commands[i].max)
 			return usage(stderr);
+		if (commands[i].alone)
+			return commands[i].run(&args, NULL);
 		r = sim_open(args.dir, &s);
 		if (r)
 			return fail(args.dir, r);

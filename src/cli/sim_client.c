@@ -152,6 +152,11 @@ pid_t sim_client_peer(const struct sim_client *c)
 	return peer.pid;
 }
 
+int sim_client_fd(const struct sim_client *c)
+{
+	return c->fd;
+}
+
 void sim_client_free(struct sim_client *c)
 {
 	if (!c)

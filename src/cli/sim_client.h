@@ -31,6 +31,8 @@ int sim_client_connect(const char *path, struct sim_client **ret_client);
 int sim_client_guest(const char *dir, uint16_t domid, bool as_left, struct sim_client **ret_client);
 /* The process that listens on the socket; 0: not known. */
 pid_t sim_client_peer(const struct sim_client *c);
+/* To poll, where it is a socket; what was read already waits for sim_client_wait_event. */
+int sim_client_fd(const struct sim_client *c);
 void sim_client_free(struct sim_client *c);
 void sim_client_on_event(struct sim_client *c, sim_event_fn *fn, void *data);
 
