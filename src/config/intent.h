@@ -16,6 +16,7 @@
 #include "config/userdata.h"
 
 #define INTENTS_MAX 1024 /* of one domain */
+#define INTENT_FOREIGN_MAX_S 600
 
 enum intent_op { INTENT_ADD, INTENT_REMOVE, INTENT_UPDATE };
 
@@ -25,9 +26,10 @@ struct intent {
 	char *id;		 /* owned */
 	struct json_object *old; /* owned; the record's entry before; NULL: none */
 	struct json_object *new; /* owned; the entry to be; NULL of INTENT_REMOVE */
-	/* Who: a process is its pid and when it started, in this boot. */
-	pid_t pid;
+	/* Who: a process is its pid and when it started, in this boot and pid namespace. */
+	pid_t pid; /* 0: it gave up, and knows that it left something to be done */
 	uint64_t start_ticks;
+	uint64_t pid_ns; /* inode of /proc/self/ns/pid; 0: not known */
 	char boot_id[37];
 	int64_t time_s; /* since the epoch, for people */
 };
@@ -43,7 +45,9 @@ void intents_fini(struct intents *s);
 int intents_read(struct userdata *u, uint32_t domid, const char *uuid, struct conf_err *err,
 		 struct intents *ret);
 
-/* Adds one, of this process, with the time given; durable on return. Lock held. -EBUSY: too many.
+/*
+ * Adds one, of this process, made now; durable on return. Lock held. old and new are borrowed.
+ * -EBUSY: too many, or the device has one.
  */
 int intents_add(struct userdata *u, uint32_t domid, const char *uuid, enum intent_op op,
 		const char *class, const char *id, struct json_object *old, struct json_object *new,
@@ -53,12 +57,26 @@ int intents_add(struct userdata *u, uint32_t domid, const char *uuid, enum inten
 int intents_drop(struct userdata *u, uint32_t domid, const char *uuid, const char *class,
 		 const char *id, struct conf_err *err);
 
+/*
+ * Says of that of a device that its maker gave up: for a process that could neither finish nor
+ * undo a change, and lives on. Its owner counts as dead from then on. Lock held. 0: none there.
+ */
+int intents_disown(struct userdata *u, uint32_t domid, const char *uuid, const char *class,
+		   const char *id, struct conf_err *err);
+
 /* That of a device, or NULL. */
 const struct intent *intents_find(const struct intents *s, const char *class, const char *id);
 
-/* Whether the process that made it is still there. */
+/*
+ * Whether the process that made it is still there. A process of another pid namespace (a toolstack
+ * in a container) cannot be looked up: it counts as alive for as long as a change can take,
+ * INTENT_FOREIGN_MAX_S.
+ */
 bool intent_owner_alive(const struct intent *i);
 
 const char *intent_op_name(enum intent_op op); /* "attach", "detach", "update" */
+
+/* Calls fn for each intent of each domain, as drover_config_locks. Ends where fn returns not 0. */
+int intents_each(struct userdata *u, drover_lock_fn *fn, void *data);
 
 #endif
