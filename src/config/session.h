@@ -19,6 +19,7 @@
 struct drover_config {
 	struct conf_err err;
 	struct conf_client *client;	  /* owned; NULL: the opening failed */
+	char *store;			  /* owned: the socket; NULL: as libxenstore finds it */
 	struct conf_client *watching;	  /* owned: of drover_config_wait, once it was called */
 	int inotify;			  /* of drover_config_wait, or -1 */
 	struct userdata *userdata;	  /* owned */
@@ -50,6 +51,9 @@ struct drover_domain_config {
 	char *text; /* owned: what was last answered */
 };
 
+/* Forgets the last error. -EINVAL: the session was not opened. Every public function begins so. */
+int conf_session_begin(struct drover_config *c);
+
 /* ---- a domain ---- */
 
 struct conf_domain {
@@ -59,6 +63,7 @@ struct conf_domain {
 	struct conf_snapshot *store;	      /* owned */
 	struct json_object *config; /* owned: the record, canonical; NULL: none (degraded) */
 	struct intents intents;
+	char *record_path; /* owned */
 };
 
 /*
@@ -68,6 +73,14 @@ struct conf_domain {
  */
 int conf_domain_load(struct drover_config *c, uint32_t domid, bool devices, unsigned int flags,
 		     struct conf_domain *ret);
+
+/* The same in two steps: which uuid the domid has, with nothing locked; then the rest. */
+int conf_domain_begin(struct drover_config *c, uint32_t domid, struct conf_domain *ret);
+int conf_domain_load_files(struct drover_config *c, struct conf_domain *d, bool devices,
+			   unsigned int flags);
+/* store: what was read meanwhile, now the domain's. -ESTALE, -EPROTO. */
+int conf_domain_take_store(struct drover_config *c, struct conf_domain *d,
+			   struct conf_snapshot *store);
 
 /* Lets the locks go; what was read stays. */
 void conf_domain_unlock(struct conf_domain *d);
@@ -121,7 +134,13 @@ int conf_merge(const struct conf_domain *d, enum drover_config_view view,
 int conf_merge_values(const struct conf_domain *d, struct json_object *config, size_t *ret_changed,
 		      struct conf_err *err);
 
-/* The state of a backend in words: "4 (Connected)". */
+/* The uuid of a domain as /local/domain/N/vm has it. -ENOENT, -EPROTO. */
+int conf_client_uuid(struct conf_client *c, uint32_t domid, struct conf_err *err, char ret[37]);
+
+/* The uuid in a value of .../vm, in lower case. -EPROTO. */
+int conf_parse_vm(struct conf_err *err, uint32_t domid, const char *vm, size_t len, char ret[37]);
+
+/* The state of a backend in words: "4, Connected". */
 const char *conf_state_name(const char *state);
 
 #endif

@@ -8,7 +8,6 @@
  * failed asks nothing more, but its transaction is ended all the same.
  */
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,6 +16,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "config/session.h"
 #include "config/snapshot.h"
 #include "wire/wire.h"
 
@@ -429,33 +429,11 @@ static int got_node(struct reading *rd, const struct ask *q, const struct conf_r
 	return ask(rd, q->slot, libxl ? ASK_LIBXL_LIST : ASK_BACK_LIST, q->dev, q->key);
 }
 
-static bool is_uuid(const char *s)
-{
-	size_t i;
-
-	for (i = 0; i < 36; i++)
-		if (i == 8 || i == 13 || i == 18 || i == 23 ? s[i] != '-'
-							    : !isxdigit((unsigned char)s[i]))
-			return false;
-	return !s[36];
-}
-
 static int got_vm(struct slot *t, const struct conf_reply *a)
 {
-	size_t i;
-
 	if (a->err == ENOENT)
-		return conf_fail(t->why, -EPROTO,
-				 "store: no /local/domain/%" PRIu32
-				 "/vm: the domain's uuid is not told",
-				 t->domid);
-	if (strncmp(a->data, "/vm/", 4) != 0 || strlen(a->data) != a->len || !is_uuid(a->data + 4))
-		return conf_fail(t->why, -EPROTO,
-				 "store: /local/domain/%" PRIu32 "/vm: no path of a uuid: %.80s",
-				 t->domid, a->data);
-	for (i = 0; i < 37; i++)
-		t->s->uuid[i] = (char)tolower((unsigned char)a->data[4 + i]);
-	return 0;
+		return conf_parse_vm(t->why, t->domid, NULL, 0, t->s->uuid);
+	return conf_parse_vm(t->why, t->domid, a->data, a->len, t->s->uuid);
 }
 
 static int put_string(char **to, const struct conf_reply *a)
