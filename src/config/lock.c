@@ -28,25 +28,22 @@
 
 /* A wait for one file. */
 struct waiter {
-	int fd; /* of the lock file, or -1 */
-	int inotify;
-	bool watched; /* inotify tells of fd's file */
+	int inotify; /* borrowed, or -1 */
+	int fd;	     /* of the lock file, or -1 */
+	int watch;   /* of fd's file, or -1 */
+	bool watched;
 	uint32_t retry_ms;
 };
 
 static void waiter_drop_file(struct waiter *w)
 {
+	/* Where the file is gone, so is its watch. */
+	if (w->watch >= 0)
+		inotify_rm_watch(w->inotify, w->watch);
 	if (w->fd >= 0)
 		close(w->fd);
-	w->fd = -1;
+	w->fd = w->watch = -1;
 	w->watched = false;
-}
-
-static void waiter_finip(struct waiter *w)
-{
-	waiter_drop_file(w);
-	if (w->inotify >= 0)
-		close(w->inotify);
 }
 
 /* Whether the path still names the file that is open. */
@@ -75,13 +72,14 @@ static void waiter_wait(struct waiter *w, uint64_t left_ms)
  * Has the file's events from now on. Where the path names another file by then, that shows when
  * it is asked next.
  */
-static void waiter_watch(struct waiter *w, const char *path)
+static void waiter_watch(struct waiter *w, struct userdata *u, const char *path)
 {
-	w->watched = true;
-	if (w->inotify < 0)
-		w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (u->inotify < 0)
+		u->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	w->inotify = u->inotify;
 	if (w->inotify >= 0)
-		inotify_add_watch(w->inotify, path, IN_ATTRIB | IN_CLOSE | IN_DELETE_SELF);
+		w->watch = inotify_add_watch(w->inotify, path, IN_ATTRIB | IN_CLOSE);
+	w->watched = true;
 }
 
 static int busy(struct userdata *u, const struct waiter *w, const char *path, struct conf_err *err)
@@ -121,8 +119,7 @@ static int waiter_try(struct waiter *w, struct userdata *u, const char *file)
 int userdata_lock_take(struct userdata *u, uint32_t domid, const char *uuid, const char *name,
 		       struct conf_err *err, struct userdata_lock *ret)
 {
-	__attribute__((cleanup(waiter_finip))) struct waiter w = { -1, -1, false,
-								   LOCK_RETRY_MIN_MS };
+	struct waiter w = { -1, -1, -1, false, LOCK_RETRY_MIN_MS };
 	uint64_t now_ms = conf_now_ms(), end_ms = now_ms + u->lock_timeout_ms;
 	char file[NAME_MAX + 1], *path;
 	int r;
@@ -137,24 +134,23 @@ int userdata_lock_take(struct userdata *u, uint32_t domid, const char *uuid, con
 		if (!w.retry_ms)
 			w.retry_ms = LOCK_RETRY_MIN_MS;
 		else if (!w.watched)
-			waiter_watch(&w, path);
+			waiter_watch(&w, u, path);
 		else
 			waiter_wait(&w, end_ms - now_ms);
 	}
-	if (r) {
-		if (r == -EAGAIN)
-			r = busy(u, &w, path, err);
-		else
-			r = conf_fail(err,
-				      r == -EACCES || r == -EROFS || r == -EPERM ? -EACCES : -EIO,
-				      "%s: cannot be locked: %s", path, strerror(-r));
-		free(path);
-		return r;
+	if (r == -EAGAIN)
+		r = busy(u, &w, path, err);
+	else if (r)
+		r = conf_fail(err, r == -EACCES || r == -EROFS || r == -EPERM ? -EACCES : -EIO,
+			      "%s: cannot be locked: %s", path, strerror(-r));
+	if (!r) {
+		ret->fd = w.fd;
+		ret->path = TAKE(path);
+		w.fd = -1;
 	}
-	ret->fd = w.fd;
-	ret->path = path;
-	w.fd = -1;
-	return 0;
+	waiter_drop_file(&w);
+	free(path);
+	return r;
 }
 
 void userdata_lock_release(struct userdata_lock *l)

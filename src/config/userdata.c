@@ -62,6 +62,7 @@ int userdata_open(const char *dir, uint32_t lock_timeout_ms, struct conf_err *er
 	if (!u)
 		return conf_no_memory(err);
 	u->lock_timeout_ms = lock_timeout_ms;
+	u->inotify = -1;
 	u->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (u->fd < 0 && errno == ENOTDIR)
 		return conf_fail(err, -ENOTDIR, "%s: is no directory", dir);
@@ -84,6 +85,8 @@ void userdata_close(struct userdata *u)
 		return;
 	if (u->fd >= 0)
 		close(u->fd);
+	if (u->inotify >= 0)
+		close(u->inotify);
 	free(u->path);
 	free(u);
 }

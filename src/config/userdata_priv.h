@@ -21,6 +21,7 @@ struct userdata {
 	int fd;	    /* of the directory */
 	char *path; /* owned */
 	uint32_t lock_timeout_ms;
+	int inotify;	 /* for waits, kept: closing one takes the kernel milliseconds; or -1 */
 	dev_t locks_dev; /* as /proc/locks names the device of its files */
 };
 
