@@ -352,7 +352,7 @@ int drover_config_locks(struct drover_config *c, drover_lock_fn *fn, void *data)
  * Waits at most timeout_ms (UINT32_MAX: without end) until something changed that may concern a
  * domain's configuration, in the store or in the userdata directory, and says whose; UINT32_MAX:
  * the list of domains itself. The first call begins to watch and returns at once with -EAGAIN.
- * -ETIMEDOUT.
+ * -ETIMEDOUT; -EINTR: a signal came.
  */
 int drover_config_wait(struct drover_config *c, uint32_t timeout_ms, uint32_t *ret_domid);
 

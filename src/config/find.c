@@ -42,10 +42,21 @@ int conf_parse_vm(struct conf_err *err, uint32_t domid, const char *vm, size_t l
 	return 0;
 }
 
+int conf_take_uuid(struct conf_err *err, uint32_t domid, const struct conf_reply *here,
+		   const struct conf_reply *vm, char ret[37])
+{
+	if (here->err == ENOENT)
+		return conf_fail(err, -ENOENT, "domain %" PRIu32 " is not in the store", domid);
+	if (here->err || (vm->err && vm->err != ENOENT))
+		return conf_fail(err, here->err == EACCES || vm->err == EACCES ? -EACCES : -EIO,
+				 "store: read /local/domain/%" PRIu32 "/vm: %s", domid,
+				 wire_errno_name(here->err ? here->err : vm->err));
+	return conf_parse_vm(err, domid, vm->err ? NULL : vm->data, vm->len, ret);
+}
+
 int conf_client_uuid(struct conf_client *c, uint32_t domid, struct conf_err *err, char ret[37])
 {
 	__attribute__((cleanup(conf_batch_fini))) struct conf_batch b = { 0 };
-	const struct conf_reply *here, *vm;
 	char path[64];
 	int r;
 
@@ -59,15 +70,7 @@ int conf_client_uuid(struct conf_client *c, uint32_t domid, struct conf_err *err
 	r = conf_client_run(c, &b, err);
 	if (r)
 		return r;
-	here = conf_batch_reply(&b, 0);
-	vm = conf_batch_reply(&b, 1);
-	if (here->err == ENOENT)
-		return conf_fail(err, -ENOENT, "domain %" PRIu32 " is not in the store", domid);
-	if (here->err || (vm->err && vm->err != ENOENT))
-		return conf_fail(err, here->err == EACCES || vm->err == EACCES ? -EACCES : -EIO,
-				 "store: read %s: %s", path,
-				 wire_errno_name(here->err ? here->err : vm->err));
-	return conf_parse_vm(err, domid, vm->err ? NULL : vm->data, vm->len, ret);
+	return conf_take_uuid(err, domid, conf_batch_reply(&b, 0), conf_batch_reply(&b, 1), ret);
 }
 
 static int domid_cmp(const void *a, const void *b)

@@ -160,13 +160,18 @@ static int check_host(struct drover_config *c, const struct conf_domain *d)
 	return 0;
 }
 
-int conf_domain_begin(struct drover_config *c, uint32_t domid, struct conf_domain *ret)
+void conf_domain_init(struct conf_domain *d, uint32_t domid)
 {
-	*ret = (struct conf_domain){
+	*d = (struct conf_domain){
 		.domid = domid,
 		.devices = USERDATA_LOCK_INIT,
 		.record = USERDATA_LOCK_INIT,
 	};
+}
+
+int conf_domain_begin(struct drover_config *c, uint32_t domid, struct conf_domain *ret)
+{
+	conf_domain_init(ret, domid);
 	return conf_client_uuid(c->client, domid, &c->err, ret->uuid);
 }
 
@@ -212,12 +217,9 @@ void conf_domain_unlock(struct conf_domain *d)
 
 int conf_domain_reload(struct drover_config *c, struct conf_domain *d, bool devices)
 {
-	struct conf_domain anew = {
-		.domid = d->domid,
-		.devices = USERDATA_LOCK_INIT,
-		.record = USERDATA_LOCK_INIT,
-	};
+	struct conf_domain anew;
 
+	conf_domain_init(&anew, d->domid);
 	memcpy(anew.uuid, d->uuid, sizeof(anew.uuid));
 	conf_domain_fini(d);
 	*d = anew;

@@ -74,6 +74,9 @@ struct conf_domain {
 int conf_domain_load(struct drover_config *c, uint32_t domid, bool devices, unsigned int flags,
 		     struct conf_domain *ret);
 
+/* A domain of which nothing was read yet. */
+void conf_domain_init(struct conf_domain *d, uint32_t domid);
+
 /* The same in two steps: which uuid the domid has, with nothing locked; then the rest. */
 int conf_domain_begin(struct drover_config *c, uint32_t domid, struct conf_domain *ret);
 int conf_domain_load_files(struct drover_config *c, struct conf_domain *d, bool devices,
@@ -136,6 +139,10 @@ int conf_merge_values(const struct conf_domain *d, struct json_object *config, s
 
 /* The uuid of a domain as /local/domain/N/vm has it. -ENOENT, -EPROTO. */
 int conf_client_uuid(struct conf_client *c, uint32_t domid, struct conf_err *err, char ret[37]);
+
+/* The same from the answers about /local/domain/N and its vm. */
+int conf_take_uuid(struct conf_err *err, uint32_t domid, const struct conf_reply *here,
+		   const struct conf_reply *vm, char ret[37]);
 
 /* The uuid in a value of .../vm, in lower case. -EPROTO. */
 int conf_parse_vm(struct conf_err *err, uint32_t domid, const char *vm, size_t len, char ret[37]);
