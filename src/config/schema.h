@@ -12,7 +12,7 @@
 
 enum schema_kind {
 	SCHEMA_STRUCT,
-	SCHEMA_STRING,
+	SCHEMA_STRING,	/* `bits` characters, where that is not 0 */
 	SCHEMA_INT,	/* signed, `bits` wide */
 	SCHEMA_UINT,	/* `bits` wide */
 	SCHEMA_BOOL,	/* true, false */
@@ -29,7 +29,8 @@ enum schema_kind {
 
 struct schema_name {
 	int value;
-	const char *name; /* as it is written: lower case */
+	const char *name;   /* as it is written: lower case */
+	unsigned int since; /* as of a field */
 };
 
 struct schema_field;
