@@ -49,6 +49,9 @@ int cli_update(int argc, char **argv);
 
 int cli_domain(int argc, char **argv);
 
+/* Of domains' configurations: its parts have exit statuses of their own, see cli/config.h. */
+int cli_config(int argc, char **argv);
+
 /* Of files, without a daemon. */
 int cli_image(int argc, char **argv);
 
