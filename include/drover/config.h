@@ -206,8 +206,8 @@ bool drover_verdict_is_fault(enum drover_verdict verdict);
 
 /* All strings borrowed from the configuration. */
 struct drover_report_item {
-	const char *class; /* "vbd", or "domain" for a value of the domain itself */
-	const char *id;	   /* "xvda", "0", "0000:03:00.0"; of a domain's value its JSON path */
+	const char *class_name; /* "vbd", or "domain" for a value of the domain itself */
+	const char *id;		/* "xvda", "0", "0000:03:00.0"; of a domain's value its JSON path */
 	enum drover_verdict verdict;
 	const char *reason; /* in words: "backend is in state 1 (Initialising)" */
 	const char *path;   /* of the store, or the record's file */
@@ -230,15 +230,16 @@ const char *drover_class_name(size_t i);
 const char *drover_class_find(const char *word);
 
 /* The list of a configuration's JSON that holds the devices of a class: "disks"; NULL: no class. */
-const char *drover_class_list(const char *class);
+const char *drover_class_list(const char *class_name);
 
 /* Devices of a class in a configuration. Borrowed from it. class as drover_class_name says. */
-size_t drover_domain_config_devices(const struct drover_domain_config *config, const char *class);
+size_t drover_domain_config_devices(const struct drover_domain_config *config,
+				    const char *class_name);
 struct drover_device *drover_domain_config_device(struct drover_domain_config *config,
-						  const char *class, size_t i);
+						  const char *class_name, size_t i);
 
 /* A device of one's own, with all fields at their defaults. -EINVAL: no such class. */
-int drover_device_new(const char *class, struct drover_device **ret);
+int drover_device_new(const char *class_name, struct drover_device **ret);
 void drover_device_free(struct drover_device *device);
 
 const char *drover_device_class(const struct drover_device *device);
@@ -288,8 +289,8 @@ int drover_config_attach(struct drover_config *c, uint32_t domid, struct drover_
  * Takes a device away, from store and record. -ENOENT: neither has it. -ETIMEDOUT: its backend
  * does not let it go; it stays "detaching", and DROVER_CHANGE_FORCE or repair ends that.
  */
-int drover_config_detach(struct drover_config *c, uint32_t domid, const char *class, const char *id,
-			 unsigned int flags);
+int drover_config_detach(struct drover_config *c, uint32_t domid, const char *class_name,
+			 const char *id, unsigned int flags);
 
 /*
  * Changes fields of an attached device, in store and record. device names it by its identity and
@@ -304,7 +305,7 @@ int drover_config_update(struct drover_config *c, uint32_t domid, struct drover_
 
 /* One thing done, or to be done. Strings are borrowed for the call. */
 struct drover_repair_action {
-	const char *class, *id;
+	const char *class_name, *id;
 	enum drover_verdict found;
 	const char *action; /* "record: entry removed; store: 3 directories removed" */
 	const char *entry;  /* of what was removed from the record, its JSON in one line; or NULL */

@@ -29,6 +29,23 @@ struct changing {
 	uint32_t domid;
 };
 
+/* Says which classes there are. */
+static int no_class(const char *word)
+{
+	const char *class;
+	size_t len;
+	char *text;
+	FILE *to = cli_must(open_memstream(&text, &len));
+
+	fputs("no such class of devices; there are", to);
+	for (size_t i = 0; (class = drover_class_name(i)); i++)
+		fprintf(to, " %s", class);
+	fclose(to);
+	config_say(word, cli_must(text));
+	free(text);
+	return CLI_USAGE;
+}
+
 /* The operands, which are checked as far as they can be without a store. An exit status. */
 static int changing_operands(struct changing *k, int argc, char **argv, const char *what)
 {
@@ -36,10 +53,8 @@ static int changing_operands(struct changing *k, int argc, char **argv, const ch
 		return cli_usage("config", "%s: which domain, class and %s?", k->verb, what);
 	k->dom = argv[optind];
 	k->class = drover_class_find(argv[optind + 1]);
-	if (!k->class) {
-		config_say(argv[optind + 1], "no such class of devices");
-		return CLI_USAGE;
-	}
+	if (!k->class)
+		return no_class(argv[optind + 1]);
 	k->words = argv + optind + 2;
 	k->n = argc - optind - 2;
 	return 0;
@@ -183,7 +198,7 @@ static int update_missing(struct changing *k, struct drover_domain_config *confi
 	for (size_t i = 0; i < n; i++) {
 		const struct drover_report_item *item = drover_domain_config_report(config, i);
 
-		if (strcmp(item->class, k->class) || strcmp(item->id, id))
+		if (strcmp(item->class_name, k->class) || strcmp(item->id, id))
 			continue;
 		if (asprintf(&text, "%s %s of domain %" PRIu32 " is %s: %s", k->class, id, k->domid,
 			     drover_verdict_name(item->verdict), item->reason) < 0)

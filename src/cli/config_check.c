@@ -46,7 +46,7 @@ static struct json_object *item_object(const struct drover_report_item *item)
 {
 	struct json_object *o = cli_must(json_object_new_object());
 
-	config_json_add(o, "class", config_json_text(item->class));
+	config_json_add(o, "class", config_json_text(item->class_name));
 	config_json_add(o, "id", config_json_text(item->id));
 	config_json_add(o, "verdict", config_json_text(drover_verdict_name(item->verdict)));
 	config_json_add(o, "fault",
@@ -75,7 +75,7 @@ static void check_report(struct checking *k, uint32_t domid, struct drover_domai
 		else if (k->faults_only)
 			continue;
 		config_table_add(&k->rows, item_tint(item),
-				 (const char *[]){ name, id, item->class, item->id,
+				 (const char *[]){ name, id, item->class_name, item->id,
 						   drover_verdict_name(item->verdict),
 						   item->reason });
 		if (json_object_array_add(items, item_object(item)))
@@ -207,11 +207,11 @@ static void repair_action(void *data, const struct drover_repair_action *a)
 
 	r->n++;
 	r->found = true;
-	repair_line(r, "%s %s: %s: %s", a->class, a->id, drover_verdict_name(a->found), a->action);
+	repair_line(r, "%s %s: %s: %s", a->class_name, a->id, drover_verdict_name(a->found), a->action);
 	if (a->entry)
 		repair_line(r, "  was: %s", a->entry);
 	config_json_add(o, "domid", cli_must(json_object_new_int64(r->domid)));
-	config_json_add(o, "class", config_json_text(a->class));
+	config_json_add(o, "class", config_json_text(a->class_name));
 	config_json_add(o, "id", config_json_text(a->id));
 	config_json_add(o, "found", config_json_text(drover_verdict_name(a->found)));
 	config_json_add(o, "action", config_json_text(a->action));

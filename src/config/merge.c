@@ -54,7 +54,7 @@ static int report(struct merging *m, const char *class, const char *id, enum dro
 	i->reason = strdup(reason);
 	i->path = strdup(path ? path : "");
 	i->item = (struct drover_report_item){
-		.class = class,
+		.class_name = class,
 		.verdict = verdict,
 		.in_live = in_live,
 		.in_persistent = in_persistent,
