@@ -210,6 +210,11 @@ FIELDS(device_p9){
 	F("path", string),
 	F("security_model", string),
 	FI("devid", int32, -1),
+	F_SINCE("type", p9_type, 0x0419),
+	F_SINCE("max_space", int32, 0x0419),
+	F_SINCE("max_files", int32, 0x0419),
+	F_SINCE("max_open_files", int32, 0x0419),
+	F_SINCE("auto_delete", bool, 0x0419),
 	END,
 };
 STRUCT(device_p9);

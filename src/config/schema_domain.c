@@ -204,11 +204,29 @@ FIELDS(domain_build_info_pvh){
 };
 static STRUCT(domain_build_info_pvh);
 
-FIELDS(domain_build_info_arch_arm){
-	F("gic_version", gic_version),
-	F("vuart", vuart_type),
-	F_SINCE("sve_vl", sve_type, 0x0418),
+FIELDS(arm_sci){
+	F("type", arm_sci_type),
 	END,
+};
+static STRUCT(arm_sci);
+
+FIELDS(xs_quota_item){
+	F("name", string),
+	F("val", uint32),
+	END,
+};
+static STRUCT(xs_quota_item);
+
+FIELDS(xs_quota_list){
+	LIST("quota", xs_quota_item),
+	END,
+};
+static STRUCT(xs_quota_list);
+
+FIELDS(domain_build_info_arch_arm){
+	F("gic_version", gic_version),	     F("vuart", vuart_type),
+	F_SINCE("sve_vl", sve_type, 0x0418), FI_SINCE("nr_spis", uint32, UINT32_MAX, 0x0420),
+	F_SINCE("arm_sci", arm_sci, 0x0421), END,
 };
 static STRUCT(domain_build_info_arch_arm);
 
@@ -260,6 +278,7 @@ FIELDS(domain_build_info){
 	LIST("ioports", ioport_range),
 	LIST("irqs", uint32),
 	LIST("iomem", iomem_range),
+	LIST_SINCE("llc_colors", uint32, 0x0420),
 	F("claim_mode", defbool),
 	F("event_channels", uint32),
 	F("kernel", string),
@@ -285,6 +304,9 @@ FIELDS(domain_build_info){
 	F("altp2m", altp2m_mode),
 	F("vmtrace_buf_kb", int32),
 	F("vpmu", defbool),
+	F_SINCE("trap_unmapped_accesses", defbool, 0x0421),
+	FI_SINCE("xenstore_feature_mask", uint32, UINT32_MAX, 0x0422),
+	F_SINCE("xenstore_quota", xs_quota_list, 0x0422),
 	END,
 };
 static STRUCT(domain_build_info);

@@ -47,6 +47,9 @@ ENUM(action_on_shutdown);
 NAMES(altp2m_mode){ N(0, "disabled"), N(1, "mixed"), N(2, "external"), N(3, "limited"), END };
 ENUM(altp2m_mode);
 
+NAMES(arm_sci_type){ N(0, "none"), N(1, "scmi_smc"), END };
+ENUM(arm_sci_type);
+
 NAMES(bios_type){ N(0, "unknown"), N(1, "rombios"), N(2, "seabios"), N(3, "ovmf"), END };
 ENUM(bios_type);
 

@@ -64,16 +64,17 @@ extern const struct schema_type schema_type_bool, schema_type_defbool, schema_ty
 	schema_type_key_value_list, schema_type_cpuid_policy_list, schema_type_ms_vm_genid;
 
 extern const struct schema_type schema_type_action_on_shutdown, schema_type_altp2m_mode,
-	schema_type_bios_type, schema_type_channel_connection, schema_type_device_model_version,
-	schema_type_disk_backend, schema_type_disk_format, schema_type_disk_specification,
-	schema_type_disk_transport, schema_type_domain_type, schema_type_gfx_passthru_kind,
-	schema_type_gic_version, schema_type_hdtype, schema_type_nic_type, schema_type_p9_type,
-	schema_type_passthrough, schema_type_rdm_reserve_policy, schema_type_rdm_reserve_strategy,
-	schema_type_scheduler, schema_type_smbios_type, schema_type_sve_type, schema_type_tee_type,
-	schema_type_timer_mode, schema_type_tsc_mode, schema_type_usbctrl_type,
-	schema_type_usbdev_type, schema_type_vendor_device, schema_type_vga_interface_type,
-	schema_type_virtio_transport, schema_type_vkb_backend, schema_type_vsnd_pcm_format,
-	schema_type_vsnd_stream_type, schema_type_vuart_type;
+	schema_type_arm_sci_type, schema_type_bios_type, schema_type_channel_connection,
+	schema_type_device_model_version, schema_type_disk_backend, schema_type_disk_format,
+	schema_type_disk_specification, schema_type_disk_transport, schema_type_domain_type,
+	schema_type_gfx_passthru_kind, schema_type_gic_version, schema_type_hdtype,
+	schema_type_nic_type, schema_type_p9_type, schema_type_passthrough,
+	schema_type_rdm_reserve_policy, schema_type_rdm_reserve_strategy, schema_type_scheduler,
+	schema_type_smbios_type, schema_type_sve_type, schema_type_tee_type, schema_type_timer_mode,
+	schema_type_tsc_mode, schema_type_usbctrl_type, schema_type_usbdev_type,
+	schema_type_vendor_device, schema_type_vga_interface_type, schema_type_virtio_transport,
+	schema_type_vkb_backend, schema_type_vsnd_pcm_format, schema_type_vsnd_stream_type,
+	schema_type_vuart_type;
 
 /* What a cpuid_policy_list is in JSON. */
 extern const struct schema_type schema_type_cpuid_policy;
