@@ -58,12 +58,28 @@ int change_entry_put(struct json_object *config, const struct conf_class *k, con
 	return conf_no_memory(err);
 }
 
+/* Nothing can be on a controller that is gone. */
+static void del_usbdevs(struct json_object *config, int64_t ctrl)
+{
+	const char *list = class_list(class_find("usbdev"));
+	struct json_object *all = conf_json_list(config, list);
+	size_t i = all ? json_object_array_length(all) : 0;
+
+	while (i--)
+		if (conf_json_int(json_object_array_get_idx(all, i), "ctrl", -1) == ctrl)
+			conf_json_list_del(config, list, i);
+}
+
 bool change_entry_del(struct json_object *config, const struct conf_class *k, const char *id)
 {
+	struct json_object *entry;
 	size_t i;
 
-	if (!change_entry(config, k, id, &i))
+	entry = change_entry(config, k, id, &i);
+	if (!entry)
 		return false;
+	if (strcmp(class_name(k), "usbctrl") == 0)
+		del_usbdevs(config, conf_json_int(entry, "devid", -1));
 	conf_json_list_del(config, class_list(k), i);
 	return true;
 }

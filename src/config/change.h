@@ -54,7 +54,10 @@ struct json_object *change_entry(struct json_object *config, const struct conf_c
 int change_entry_put(struct json_object *config, const struct conf_class *k, const char *id,
 		     struct json_object *entry, struct conf_err *err);
 
-/* Takes the entry out of its list. Whether there was one. */
+/*
+ * Takes the entry out of its list; with a USB controller also the devices that are on it, as
+ * libxl does. Whether there was one.
+ */
 bool change_entry_del(struct json_object *config, const struct conf_class *k, const char *id);
 
 /* ---- its keys ---- */
@@ -96,6 +99,37 @@ int keys_commit(struct drover_config *c, const struct conf_domain *d, const stru
 /* Removes the directories of a place, and those above them that this leaves empty. */
 int keys_remove_place(struct drover_config *c, const struct conf_domain *d,
 		      const struct change_place *p, bool anyway);
+
+/*
+ * Writes (add), or removes, what a device of CLASS_ENTRY has in the directory that it shares, as
+ * the directory is now: the store is read again where it is not as d has it. Lock held. entry: the
+ * device. 0 also where what is to be removed is not there.
+ */
+int change_entry_keys(struct drover_config *c, const struct conf_domain *d,
+		      const struct conf_class *k, struct json_object *entry, bool add);
+
+/* Tells pci's backend to let one of its devices go. -EAGAIN: dev is not as it was. */
+int change_entry_ask(struct drover_config *c, const struct conf_domain *d,
+		     const struct conf_class *k, const struct conf_dev *dev, const char *id);
+
+/*
+ * Tells the backend of a device that it is to let it go: online=0, and state 5 unless it is
+ * closed already. 0 also where it has no directory.
+ */
+int change_ask_to_go(struct drover_config *c, const struct conf_domain *d, const char *back);
+
+/*
+ * What is left of a device in a domain that is gone: its entry and intent, if its files are still
+ * there, and with keys what of its directories the domain did not take with it. Those stay if
+ * another domain has the number by now, and such a device, too. d: not locked; only its number
+ * and uuid count. The locks are d's, as after conf_domain_load_files.
+ */
+int change_gone(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
+		const char *id, const struct change_place *p, bool keys);
+
+/* Marks the intent as given up: whoever looks next is told that nobody is at it any more. */
+void change_give_up(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
+		    const char *id);
 
 /* ---- its backend ---- */
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes that cannot come to their end: the domain is gone, or whoever made them gives up.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "config/change.h"
+
+/* The frontend went with the domain: where there is one again, it is another domain's. */
+static int remove_leftovers(struct drover_config *c, const struct conf_domain *d,
+			    const struct change_place *p)
+{
+	__attribute__((cleanup(keys_fini))) struct keys keys = { .anyway = true };
+	int r = keys_add(&keys, KEYS_EXPECT, p->front, NULL, 0, 0, &c->err);
+
+	if (!r && p->back)
+		r = keys_add(&keys, KEYS_CLEAN, p->back, NULL, 0, 0, &c->err);
+	if (!r && p->libxl)
+		r = keys_add(&keys, KEYS_CLEAN, p->libxl, NULL, 0, 0, &c->err);
+	if (!r)
+		r = keys_commit(c, d, &keys);
+	return r == -EAGAIN ? 0 : r;
+}
+
+int change_gone(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
+		const char *id, const struct change_place *p, bool keys)
+{
+	int r = conf_domain_load_files(c, d, false, DROVER_RETRIEVE_DEGRADED);
+
+	if (!r && keys && p->front && class_place(k) == CLASS_DIRECTORY)
+		r = remove_leftovers(c, d, p);
+	if (!r && d->config && change_entry_del(d->config, k, id))
+		r = conf_domain_store_record(c, d);
+	if (!r)
+		r = intents_drop(c->userdata, d->domid, d->uuid, class_name(k), id, &c->err);
+	return r;
+}
+
+void change_give_up(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
+		    const char *id)
+{
+	struct conf_err was = c->err;
+	int r = 0;
+
+	if (d->record.fd < 0)
+		r = conf_domain_load_files(c, d, false, DROVER_RETRIEVE_DEGRADED);
+	if (!r)
+		intents_disown(c->userdata, d->domid, d->uuid, class_name(k), id, NULL);
+	c->err = was;
+}

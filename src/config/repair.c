@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making record and store agree.
+ *
+ * Invariant: a backend that might yet answer gets its time, all of them the same time at once,
+ * with nothing locked; what is done then is decided anew, under the locks.
+ */
+#include "config/repair.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/json.h"
+
+struct repair {
+	struct drover_config *c; /* borrowed */
+	unsigned int flags;
+	drover_repair_fn *fn;
+	void *data;
+	struct conf_domain d;
+	struct conf_judgement j;
+	struct repair_plan *plans; /* owned: one for each judged device */
+	size_t n_values;	   /* of the domain, set in the record */
+};
+
+static void forget_plans(struct repair *r)
+{
+	for (size_t i = 0; r->plans && i < r->j.n; i++)
+		repair_plan_fini(&r->plans[i]);
+	free(r->plans);
+	r->plans = NULL;
+}
+
+static void repair_fini(struct repair *r)
+{
+	forget_plans(r);
+	conf_judgement_fini(&r->j);
+	conf_domain_fini(&r->d);
+}
+
+/* ---- those that are waited for ---- */
+
+static bool is_awaited(const struct conf_judged *j)
+{
+	if (!j->k || !j->dev || !j->dev->has_backend || !j->dev->backend_domain)
+		return false;
+	if (j->intent && intent_owner_alive(j->intent))
+		return false;
+	return j->verdict == DROVER_HALF_ADDED ||
+	       (j->verdict == DROVER_DETACHING && class_place(j->k) == CLASS_DIRECTORY);
+}
+
+/* Asks those that are to go and collects all that are waited for; their paths are the store's. */
+static int collect(struct repair *r, struct awaited *v, size_t *ret_n)
+{
+	bool dry = r->flags & DROVER_REPAIR_DRY_RUN;
+	size_t n = 0;
+	int e = 0;
+
+	for (size_t i = 0; i < r->j.n && !e; i++) {
+		const struct conf_judged *j = &r->j.v[i];
+
+		if (!is_awaited(j))
+			continue;
+		/* meant and maybe not yet said: the guest may let go before it is taken away */
+		if (j->verdict == DROVER_DETACHING && !dry)
+			e = change_ask_to_go(r->c, &r->d, j->dev->backend);
+		v[n++] = (struct awaited){
+			.what = j->verdict == DROVER_DETACHING ? AWAIT_CLOSE : AWAIT_CONNECT,
+			.back = j->dev->backend,
+			.backend_domid = j->dev->backend_domid,
+		};
+	}
+	*ret_n = n;
+	return e;
+}
+
+/* Gives them their time, if there are any; then all is loaded and judged again. */
+static int await_all(struct repair *r)
+{
+	struct awaited *v = calloc(r->j.n + 1, sizeof(*v));
+	size_t n = 0;
+	int e;
+
+	if (!v)
+		return conf_no_memory(&r->c->err);
+	e = collect(r, v, &n);
+	if (!e && n) {
+		conf_domain_unlock(&r->d);
+		e = change_await(r->c, r->d.domid, r->d.uuid, v, n,
+				 conf_now_ms() + r->c->opt.backend_timeout_ms);
+		conf_judgement_fini(&r->j);
+		if (!e)
+			e = conf_domain_reload(r->c, &r->d, true);
+		if (!e)
+			e = conf_judge(&r->d, &r->c->err, &r->j);
+	}
+	free(v);
+	return e;
+}
+
+/* ---- all of it ---- */
+
+static int make_plans(struct repair *r)
+{
+	int e = 0;
+
+	r->plans = calloc(r->j.n + 1, sizeof(*r->plans));
+	if (!r->plans)
+		return conf_no_memory(&r->c->err);
+	for (size_t i = 0; i < r->j.n && !e; i++)
+		e = repair_plan_make(r->c, &r->d, &r->j.v[i], r->flags, &r->plans[i]);
+	return e;
+}
+
+static int run_plans(struct repair *r)
+{
+	int e = 0;
+
+	for (size_t i = 0; i < r->j.n && !e; i++)
+		e = repair_plan_run(r->c, &r->d, &r->j.v[i], &r->plans[i]);
+	if (!e && r->n_values)
+		e = conf_domain_store_record(r->c, &r->d);
+	return e ? e : repair_plans_finish(r->c, &r->d, r->j.v, r->plans, r->j.n);
+}
+
+static int tell_values(struct repair *r)
+{
+	char text[64];
+	struct drover_repair_action a = {
+		.class_name = "domain",
+		.id = "values",
+		.found = DROVER_CHANGED,
+		.action = text,
+	};
+
+	snprintf(text, sizeof(text), "record: %zu set to what the store has", r->n_values);
+	r->fn(r->data, &a);
+	return 0;
+}
+
+static int tell(struct repair *r)
+{
+	if (!r->fn)
+		return 0;
+	if (r->n_values)
+		tell_values(r);
+	for (size_t i = 0; i < r->j.n; i++) {
+		const struct conf_judged *j = &r->j.v[i];
+		const struct repair_plan *p = &r->plans[i];
+		char *entry = p->del ? conf_json_line(p->del) : NULL;
+		struct drover_repair_action a = {
+			.class_name = j->k ? class_name(j->k) : NULL,
+			.id = j->id,
+			.found = j->verdict,
+			.action = p->text,
+			.entry = entry,
+		};
+
+		if (p->del && !entry)
+			return conf_no_memory(&r->c->err);
+		if (p->text[0])
+			r->fn(r->data, &a);
+		free(entry);
+	}
+	return 0;
+}
+
+static int repair(struct repair *r, uint32_t domid)
+{
+	int e = conf_domain_load(r->c, domid, true, 0, &r->d);
+
+	if (!e)
+		e = conf_judge(&r->d, &r->c->err, &r->j);
+	if (!e)
+		e = await_all(r);
+	if (!e)
+		e = make_plans(r);
+	if (!e)
+		e = conf_merge_values(&r->d, r->d.config, &r->n_values, &r->c->err);
+	if (!e && !(r->flags & DROVER_REPAIR_DRY_RUN))
+		e = run_plans(r);
+	conf_domain_unlock(&r->d);
+	return e ? e : tell(r);
+}
+
+int drover_config_repair(struct drover_config *c, uint32_t domid, unsigned int flags,
+			 drover_repair_fn *fn, void *data)
+{
+	struct repair r = { .c = c, .flags = flags, .fn = fn, .data = data };
+	int e = conf_session_begin(c);
+
+	if (e)
+		return e;
+	r.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };
+	e = repair(&r, domid);
+	repair_fini(&r);
+	return e;
+}
