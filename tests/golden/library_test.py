@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("DROVER_BUILD", os.path.join(ROOT, "build"))
 LIBRARY = os.path.join(BUILD, "src/image/libdrover-image")
 INCLUDE = os.path.join(ROOT, "include")
-HEADERS = sorted(n for n in os.listdir(os.path.join(INCLUDE, "drover")) if n.endswith(".h"))
+HEADERS = ["image.h", "libxl_stream.h"]
 
 PROGRAM = r"""
 #include <drover/image.h>
