@@ -16,9 +16,9 @@ static const char usage[] =
 	"usage: stress-step [--requests] N PROGRAM [ARGUMENT...]\n"
 	"       stress-step [--requests] --list PROGRAM [ARGUMENT...]\n"
 	"\n"
-	"Runs the program and kills it instead of its Nth system call, from 1 on, or of its Nth\n"
-	"request to a store. --list runs it to its end and prints all that N may be. The last line\n"
-	"on standard error says how many there were: \"calls: 42\".\n"
+	"Runs the program and kills it instead of its Nth system call, from 1 on, or its Nth\n"
+	"request to a store. --list runs it to its end and prints all that N may be. The last\n"
+	"line on standard error says how many there were: \"calls: 42\".\n"
 	"\n"
 	"Exit: 137, it was killed; 125, it could not be run; else the program's own status.\n";
 
