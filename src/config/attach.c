@@ -357,6 +357,9 @@ int drover_config_attach(struct drover_config *c, uint32_t domid, struct drover_
 		return conf_fail(&c->err, -EOPNOTSUPP,
 				 "%s: can be given to a domain only when it is created",
 				 class_name(a.k));
+	r = change_check_host(c, a.k);
+	if (r)
+		return r;
 	a.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };
 	a.entry = conf_json_copy(device->entry);
 	if (!a.entry)

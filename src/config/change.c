@@ -248,6 +248,15 @@ int change_place_of_dev(struct drover_config *c, const struct conf_domain *d,
 	return 0;
 }
 
+int change_check_host(struct drover_config *c, const struct conf_class *k)
+{
+	if (strcmp(class_name(k), "pci") != 0 || !c->host.domain_uuid || c->host.pci_assign)
+		return 0;
+	return conf_fail(&c->err, -EOPNOTSUPP,
+			 "pci: the hypervisor's side of it is not ours to do: use xl pci-attach "
+			 "and xl pci-detach");
+}
+
 /* ---- scripts ---- */
 
 /* What libxl tells a script beside its argument. */

@@ -160,6 +160,9 @@ struct awaited {
 int change_await(struct drover_config *c, uint32_t domid, const char *uuid, struct awaited *v,
 		 size_t n, uint64_t deadline_ms);
 
+/* -EOPNOTSUPP: there is a hypervisor, and nobody who would tell it of a pci device. */
+int change_check_host(struct drover_config *c, const struct conf_class *k);
+
 /* ---- its script ---- */
 
 /*

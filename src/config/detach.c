@@ -280,6 +280,9 @@ int drover_config_detach(struct drover_config *c, uint32_t domid, const char *cl
 	x.k = class_find(class);
 	if (!x.k)
 		return conf_fail(&c->err, -EINVAL, "there is no class of devices \"%s\"", class);
+	r = change_check_host(c, x.k);
+	if (r)
+		return r;
 	x.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };
 	r = detach(&x, domid);
 	detach_fini(&x);

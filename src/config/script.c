@@ -257,7 +257,7 @@ int script_run(const char *const *argv, const struct script_env *env, uint32_t t
 	       struct conf_err *err)
 {
 	struct last_line said = { .len = 0 };
-	int out, status = 0, r;
+	int out = -1, status = 0, r;
 	pid_t pid;
 
 	r = script_start(argv, env, err, &pid, &out);
