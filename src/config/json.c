@@ -7,11 +7,20 @@
 #include <errno.h>
 #include <string.h>
 
+#include "config/json_own.h"
+
 struct json_object *conf_json_copy(struct json_object *object)
 {
 	struct json_object *copy = NULL;
 
 	return json_object_deep_copy(object, &copy, NULL) ? NULL : copy;
+}
+
+const char *json_number_text(struct json_object *number)
+{
+	const char *text = json_object_get_userdata(number);
+
+	return text ? text : "0"; /* every such number is made from text: json_parse.c */
 }
 
 static bool equal_maps(struct json_object *a, struct json_object *b)
@@ -44,7 +53,6 @@ bool conf_json_equal(const struct json_object *a, const struct json_object *b)
 	/* Borrowed for reading only; json-c's functions take no const. */
 	struct json_object *x = (struct json_object *)(uintptr_t)a;
 	struct json_object *y = (struct json_object *)(uintptr_t)b;
-	const char *s, *t;
 
 	if (x == y)
 		return true;
@@ -57,9 +65,7 @@ bool conf_json_equal(const struct json_object *a, const struct json_object *b)
 		return equal_lists(x, y);
 	case json_type_double:
 		/* Kept by their text: two that differ may be the same as a double. */
-		s = json_object_to_json_string(x);
-		t = json_object_to_json_string(y);
-		return s && t && !strcmp(s, t);
+		return !strcmp(json_number_text(x), json_number_text(y));
 	default:
 		return json_object_equal(x, y);
 	}

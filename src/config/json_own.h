@@ -49,6 +49,9 @@ int json_leaf_from_text(const struct schema_type *type, const char *text, struct
 /* A canonical value as text, to be freed; NULL: memory is out. */
 char *json_leaf_text(const struct schema_type *type, struct json_object *value);
 
+/* The text that a number was read from, which is no whole number of 64 bits. Borrowed. */
+const char *json_number_text(struct json_object *number);
+
 /* Sorts a bitmap's list of numbers and drops what is there twice. */
 int json_bitmap_sort(struct json_object *list);
 

@@ -7,6 +7,7 @@
 #include "config/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,27 @@ static int ordered_struct(const struct schema_type *type, struct json_object *ob
 	return 0;
 }
 
-/* ---- YAJL's form ---- */
+/* ---- text ---- */
+
+/* How text is laid out: YAJL's form, or all in one line. */
+struct style {
+	int step; /* columns that each map and list is further to the right; 0: no lines at all */
+	const char *colon;
+};
+
+static const struct style yajl_style = { 4, ": " }, line_style = { 0, ":" };
+
+struct printer {
+	FILE *f;
+	const struct style *style;
+	int indent;
+};
+
+static void new_line(struct printer *p)
+{
+	if (p->style->step)
+		fprintf(p->f, "\n%*s", p->indent, "");
+}
 
 static void print_string(FILE *f, const char *s, size_t len)
 {
@@ -136,80 +157,117 @@ static void print_string(FILE *f, const char *s, size_t len)
 	putc('"', f);
 }
 
-static int print_value(FILE *f, struct json_object *value, int indent);
-
-static int print_members(FILE *f, struct json_object *map, int indent)
+static void print_int(FILE *f, struct json_object *value)
 {
-	const char *comma = "";
+	int64_t n = json_object_get_int64(value);
+
+	if (n < 0)
+		fprintf(f, "%" PRId64, n);
+	else
+		fprintf(f, "%" PRIu64, json_object_get_uint64(value));
+}
+
+static void print_value(struct printer *p, struct json_object *value);
+
+static void print_members(struct printer *p, struct json_object *map)
+{
+	bool first = true;
 
 	json_object_object_foreach(map, key, value)
 	{
-		fprintf(f, "%s%*s", comma, indent, "");
-		print_string(f, key, strlen(key));
-		fputs(": ", f);
-		if (print_value(f, value, indent))
-			return -ENOMEM;
-		comma = ",\n";
+		if (!first)
+			putc(',', p->f);
+		first = false;
+		new_line(p);
+		print_string(p->f, key, strlen(key));
+		fputs(p->style->colon, p->f);
+		print_value(p, value);
 	}
-	return 0;
 }
 
-static int print_entries(FILE *f, struct json_object *list, int indent)
+static void print_entries(struct printer *p, struct json_object *list)
 {
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		fprintf(f, "%s%*s", i ? ",\n" : "", indent, "");
-		if (print_value(f, json_object_array_get_idx(list, i), indent))
-			return -ENOMEM;
+		if (i)
+			putc(',', p->f);
+		new_line(p);
+		print_value(p, json_object_array_get_idx(list, i));
 	}
-	return 0;
 }
 
-static int print_value(FILE *f, struct json_object *value, int indent)
+/* What is within a map or a list. YAJL begins a line even if nothing is in it. */
+static void print_within(struct printer *p, struct json_object *value)
 {
-	enum json_type type = json_object_get_type(value);
-	const char *text;
-	int r;
+	bool map = json_object_is_type(value, json_type_object);
 
-	if (type == json_type_object || type == json_type_array) {
-		bool map = type == json_type_object;
-
-		fputs(map ? "{\n" : "[\n", f);
-		r = map ? print_members(f, value, indent + 4) : print_entries(f, value, indent + 4);
-		fprintf(f, "\n%*s%c", indent, "", map ? '}' : ']');
-		return r;
-	}
-	if (type == json_type_string) {
-		print_string(f, json_object_get_string(value),
-			     (size_t)json_object_get_string_len(value));
-		return 0;
-	}
-	/* Numbers as they were read, true, false; json-c's null is NULL. */
-	text = value ? json_object_to_json_string(value) : "null";
-	if (!text)
-		return -ENOMEM;
-	fputs(text, f);
-	return 0;
+	putc(map ? '{' : '[', p->f);
+	if (p->style->step &&
+	    !(map ? (size_t)json_object_object_length(value) : json_object_array_length(value)))
+		putc('\n', p->f);
+	p->indent += p->style->step;
+	if (map)
+		print_members(p, value);
+	else
+		print_entries(p, value);
+	p->indent -= p->style->step;
+	new_line(p);
+	putc(map ? '}' : ']', p->f);
 }
 
-static int print_as_yajl(struct json_object *o, char **ret, size_t *ret_len)
+static void print_value(struct printer *p, struct json_object *value)
+{
+	switch (json_object_get_type(value)) {
+	case json_type_object:
+	case json_type_array:
+		print_within(p, value);
+		return;
+	case json_type_string:
+		print_string(p->f, json_object_get_string(value),
+			     (size_t)json_object_get_string_len(value));
+		return;
+	case json_type_int:
+		print_int(p->f, value);
+		return;
+	case json_type_double:
+		fputs(json_number_text(value), p->f);
+		return;
+	case json_type_boolean:
+		fputs(json_object_get_boolean(value) ? "true" : "false", p->f);
+		return;
+	case json_type_null:
+		fputs("null", p->f);
+	}
+}
+
+/* An object as text, to be freed; end goes behind it. json-c's own would drop what has no room. */
+static char *text_of(struct json_object *o, const struct style *style, const char *end,
+		     size_t *ret_len)
 {
 	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	struct printer p = { .f = open_memstream(&text, ret_len), .style = style };
 	int bad;
 
-	if (!f)
-		return -ENOMEM;
-	bad = print_value(f, o, 0);
-	putc('\n', f);
-	bad |= ferror(f);
-	if (fclose(f) || bad) {
+	if (!p.f)
+		return NULL;
+	print_value(&p, o);
+	fputs(end, p.f);
+	bad = ferror(p.f);
+	if (fclose(p.f) || bad) {
 		free(text);
-		return -ENOMEM;
+		return NULL;
 	}
-	*ret = text;
-	*ret_len = len;
-	return 0;
+	return text;
+}
+
+/* json-c's print, which is dropped where it is not all of the object: memory was out. */
+static char *text_by_json_c(struct json_object *o)
+{
+	CLEANUP_JSON struct json_object *back = NULL;
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
+
+	if (!text || conf_json_parse(text, strlen(text), NULL, &back) || !conf_json_equal(o, back))
+		return NULL;
+	return strdup(text);
 }
 
 int conf_json_print(struct json_object *config, enum drover_config_layout layout, char **ret,
@@ -217,28 +275,24 @@ int conf_json_print(struct json_object *config, enum drover_config_layout layout
 {
 	CLEANUP_JSON struct json_object *o = NULL;
 	bool newest = layout == DROVER_CONFIG_LAYOUT_NEWEST;
-	const char *text;
-	char *copy;
+	size_t len;
+	char *text;
 	int r;
 
 	r = ordered_struct(schema_domain_config(), config, newest ? UINT32_MAX : VERSION_4_17, &o);
 	if (r)
 		return r;
-	if (!newest)
-		return print_as_yajl(o, ret, ret_len);
-	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
-	copy = text ? strdup(text) : NULL;
-	if (!copy)
+	text = newest ? text_by_json_c(o) : text_of(o, &yajl_style, "\n", &len);
+	if (!text)
 		return -ENOMEM;
-	*ret = copy;
-	*ret_len = strlen(copy);
+	*ret_len = newest ? strlen(text) : len;
+	*ret = text;
 	return 0;
 }
 
 char *conf_json_line(struct json_object *object)
 {
-	const char *text = json_object_to_json_string_ext(
-		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	size_t len;
 
-	return text ? strdup(text) : NULL;
+	return text_of(object, &line_style, "", &len);
 }
