@@ -237,7 +237,7 @@ def _shared(tap, functions):
 def main(doc, cases):
     parser = argparse.ArgumentParser(description=doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", default="drover", choices=("drover", "drover-xen", "c"))
+    parser.add_argument("--kind", default="drover", choices=("drover", "drover-xen", "c", "ocaml"))
     parser.add_argument("--valgrind", action="store_true")
     parser.add_argument("--iterations", type=int, default=100, help="of test-xenstore")
     parser.add_argument("--only", action="append", default=[], metavar="FUNCTION")
