@@ -269,15 +269,28 @@ static int judge_in_hand(const struct conf_domain *d, struct conf_judged *g, str
 	}
 }
 
+/* "process 12 died" or, of one that knows it failed and lives on, "a process gave up". */
+struct ended {
+	char text[32];
+};
+static struct ended ended(const struct intent *i)
+{
+	struct ended e = { "a process gave up" };
+
+	if (i->pid)
+		snprintf(e.text, sizeof(e.text), "process %d died", (int)i->pid);
+	return e;
+}
+
 static int judge_cut_add(struct conf_judged *g, struct conf_err *err)
 {
-	int pid = (int)g->intent->pid;
+	struct ended e = ended(g->intent);
 	const char *state;
 	int r;
 
 	if (!g->dev) {
-		judge_decide(g, DROVER_ROLLED_BACK,
-			     "process %d died attaching it, before the store was touched", pid);
+		judge_decide(g, DROVER_ROLLED_BACK, "%s attaching it, before the store was touched",
+			     e.text);
 		return 0;
 	}
 	switch (backend_of(g->dev, &state)) {
@@ -285,13 +298,12 @@ static int judge_cut_add(struct conf_judged *g, struct conf_err *err)
 	case BACKEND_NONE_WANTED:
 		r = judge_both(g, g->entry ? g->entry : g->intent->new, err);
 		if (!r && g->verdict == DROVER_ATTACHED)
-			judge_decide(g, DROVER_ATTACHED,
-				     "process %d died attaching it, but its backend has it", pid);
+			judge_decide(g, DROVER_ATTACHED, "%s attaching it, but its backend has it",
+				     e.text);
 		return r;
 	default:
-		judge_decide(g, DROVER_HALF_ADDED,
-			     "process %d died attaching it, its backend is in state %s", pid,
-			     conf_state_name(state));
+		judge_decide(g, DROVER_HALF_ADDED, "%s attaching it, its backend is in state %s",
+			     e.text, conf_state_name(state));
 		return 0;
 	}
 }
@@ -318,9 +330,8 @@ static int judge_cut_update(const struct conf_domain *d, struct conf_judged *g,
 		side = i->new;
 	r = judge_both(g, side, err);
 	if (!r && g->entry && g->live && !conf_json_equal(g->entry, g->live))
-		judge_decide(g, DROVER_CHANGED,
-			     "process %d died changing it: the store has the %s values",
-			     (int)i->pid, side == i->new ? "new" : "old");
+		judge_decide(g, DROVER_CHANGED, "%s changing it: the store has the %s values",
+			     ended(i).text, side == i->new ? "new" : "old");
 	return r;
 }
 
@@ -333,7 +344,7 @@ int judge_device(const struct conf_domain *d, struct conf_judged *g, struct conf
 	if (i && i->op == INTENT_ADD)
 		return judge_cut_add(g, err);
 	if (i && i->op == INTENT_REMOVE) {
-		judge_decide(g, DROVER_DETACHING, "process %d died detaching it%s", (int)i->pid,
+		judge_decide(g, DROVER_DETACHING, "%s detaching it%s", ended(i).text,
 			     g->dev ? "" : ", the store has let it go");
 		return 0;
 	}
