@@ -12,6 +12,7 @@
 
 #include "base/own.h"
 #include "cli/command.h"
+#include "cli/config_host.h"
 #include "cli/text.h"
 
 #define TIMEOUT_MS_MAX 86400000ul
@@ -101,6 +102,7 @@ int config_open(struct config_call *call)
 	int r;
 
 	call->opt.size = sizeof(call->opt);
+	call->opt.host = cli_config_host("config");
 	r = drover_config_open(&call->opt, &call->c);
 	if (!r)
 		return 0;
@@ -113,6 +115,7 @@ void config_close(struct config_call *call)
 {
 	drover_config_close(call->c);
 	call->c = NULL;
+	cli_config_host_close();
 }
 
 int config_find(struct config_call *call, const char *word, uint32_t *ret_domid)

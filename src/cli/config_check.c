@@ -207,7 +207,8 @@ static void repair_action(void *data, const struct drover_repair_action *a)
 
 	r->n++;
 	r->found = true;
-	repair_line(r, "%s %s: %s: %s", a->class_name, a->id, drover_verdict_name(a->found), a->action);
+	repair_line(r, "%s %s: %s: %s", a->class_name, a->id, drover_verdict_name(a->found),
+		    a->action);
 	if (a->entry)
 		repair_line(r, "  was: %s", a->entry);
 	config_json_add(o, "domid", cli_must(json_object_new_int64(r->domid)));

@@ -205,7 +205,7 @@ static struct config_device *picture_add(struct config_picture *p, const char *c
 
 	p->devices = cli_must(reallocarray(p->devices, p->n_devices + 1, sizeof(*p->devices)));
 	d = &p->devices[p->n_devices++];
-	*d = (struct config_device){ .class = class,
+	*d = (struct config_device){ .class = cli_must(strdup(class)),
 				     .id = cli_must(strdup(id)),
 				     .reason = cli_must(strdup("")) };
 	if (asprintf(&d->title, "%s %s", class, id) < 0)
@@ -243,17 +243,17 @@ static void picture_report(struct config_picture *p, const struct drover_domain_
 
 	for (size_t i = 0; i < n; i++) {
 		const struct drover_report_item *item = drover_domain_config_report(config, i);
-		const char *class = drover_class_find(item->class);
+		const char *class = item->class_name;
 		struct config_device *d = NULL;
 
-		for (size_t k = 0; class && k < p->n_devices && !d; k++)
+		if (!strcmp(class, "domain"))
+			continue; /* one of its values */
+		for (size_t k = 0; k < p->n_devices && !d; k++)
 			if (!p->devices[k].judged && !strcmp(p->devices[k].class, class) &&
 			    !strcmp(p->devices[k].id, item->id))
 				d = &p->devices[k];
-		if (!d && class)
-			d = picture_add(p, class, item->id);
 		if (!d)
-			continue; /* a value of the domain */
+			d = picture_add(p, class, item->id);
 		d->judged = true;
 		d->verdict = item->verdict;
 		free(d->reason);
@@ -290,6 +290,7 @@ void config_picture_fini(struct config_picture *p)
 	for (size_t i = 0; i < p->n_devices; i++) {
 		struct config_device *d = &p->devices[i];
 
+		free(d->class);
 		free(d->id);
 		free(d->title);
 		free(d->reason);

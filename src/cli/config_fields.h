@@ -48,9 +48,7 @@ void config_fields_align(const struct config_fields *a, const struct config_fiel
 /* ---- a view of a domain ---- */
 
 struct config_device {
-	const char *class;	     /* static */
-	char *id;		     /* owned */
-	char *title;		     /* owned: "vbd xvda" */
+	char *class, *id, *title;    /* owned: "vbd", "xvda", "vbd xvda" */
 	struct config_fields fields; /* empty where it is not in this view */
 	bool in_view;
 	bool judged; /* the report has it: verdict and reason */

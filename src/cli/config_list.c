@@ -88,7 +88,7 @@ static char *verdict_text(const struct drover_domain_config *config, enum config
 		if (!fault && item->verdict != DROVER_ADDING && item->verdict != DROVER_REMOVING &&
 		    item->verdict != DROVER_CHANGED && item->verdict != DROVER_STORE_ONLY)
 			continue;
-		fprintf(to, "%s%s %s %s", between, item->class, item->id,
+		fprintf(to, "%s%s %s %s", between, item->class_name, item->id,
 			drover_verdict_name(item->verdict));
 		between = ", ";
 		if (fault)

@@ -18,11 +18,15 @@
 #include "cli/config_fields.h"
 #include "cli/text.h"
 
+/* Changes that are taken together, so that a busy host does not keep one from looking. */
+#define WATCH_BATCH 1024
+
 /* What is known of a domain. */
 struct known {
 	uint32_t domid;
 	bool told; /* picture is */
 	bool here; /* in the store, when it was listed last */
+	bool due;  /* something changed since it was looked at */
 	struct config_picture picture;
 	int err; /* why it is not */
 };
@@ -205,7 +209,7 @@ static struct known *known_find(struct watching *w, uint32_t domid)
 static struct known *known_add(struct watching *w, uint32_t domid)
 {
 	w->domains = cli_must(reallocarray(w->domains, w->n + 1, sizeof(*w->domains)));
-	w->domains[w->n] = (struct known){ .domid = domid, .here = true };
+	w->domains[w->n] = (struct known){ .domid = domid, .here = true, .due = true };
 	return &w->domains[w->n++];
 }
 
@@ -264,11 +268,11 @@ static int domain_look(struct watching *w, struct known *k)
 }
 
 /* Those that came and those that went. */
-static int domains_look(struct watching *w)
+static int domains_list(struct watching *w)
 {
 	uint32_t *domids;
 	size_t n;
-	int r = drover_config_domids(w->call.c, &domids, &n), status = 0;
+	int r = drover_config_domids(w->call.c, &domids, &n);
 
 	if (r)
 		return config_fail(&w->call, NULL, r);
@@ -286,33 +290,69 @@ static int domains_look(struct watching *w)
 	for (size_t i = w->n; i-- > 0;)
 		if (!w->domains[i].here)
 			known_remove(w, &w->domains[i]);
-	for (size_t i = 0; i < w->n && !status; i++)
-		if (!w->domains[i].told && !w->domains[i].err)
-			status = domain_look(w, &w->domains[i]);
-	return status;
+	return 0;
+}
+
+/* Looks at those that are due; the list itself where it changed, or one is not there any more. */
+static int domains_look(struct watching *w, bool list)
+{
+	int status = list ? domains_list(w) : 0;
+
+	for (size_t i = 0; i < w->n && !status; i++) {
+		struct known *k = &w->domains[i];
+
+		if (!k->due)
+			continue;
+		k->due = false;
+		status = domain_look(w, k);
+		list = list || k->err == -ENOENT || k->err == -EPROTO || k->err == -ESTALE;
+	}
+	return status || !list ? status : domains_list(w);
+}
+
+/*
+ * Waits for a change, and takes with it those that are there already: a change of one device is
+ * some twenty nodes. 0 or what drover_config_wait returned.
+ */
+static int changes_wait(struct watching *w, bool *ret_list)
+{
+	uint32_t domid, timeout_ms = UINT32_MAX;
+	int r;
+
+	*ret_list = false;
+	for (int i = 0; i < WATCH_BATCH; i++) {
+		struct known *k;
+
+		r = drover_config_wait(w->call.c, timeout_ms, &domid);
+		if (r)
+			return i && (r == -ETIMEDOUT || r == -EINTR) ? 0 : r;
+		timeout_ms = 0;
+		k = domid == UINT32_MAX ? NULL : known_find(w, domid);
+		if (k)
+			k->due = true;
+		else
+			*ret_list = true; /* one that is new, or something about any of them */
+		for (size_t n = 0; domid == UINT32_MAX && n < w->n; n++)
+			w->domains[n].due = true;
+	}
+	return 0;
 }
 
 static int watch_run(struct watching *w)
 {
 	uint32_t domid;
+	bool list = true;
 	int status, r = drover_config_wait(w->call.c, 0, &domid);
 
 	if (r && r != -EAGAIN && r != -ETIMEDOUT)
 		return config_fail(&w->call, NULL, r);
-	status = domains_look(w);
+	status = domains_look(w, list);
 	while (!status && !enough(w) && (w->all || w->n)) {
-		struct known *k;
-
-		r = drover_config_wait(w->call.c, UINT32_MAX, &domid);
-		if (r == -EAGAIN || r == -ETIMEDOUT)
-			continue;
-		if (r)
+		r = changes_wait(w, &list);
+		if (!r)
+			status = domains_look(w, list);
+		else if (r != -EAGAIN && r != -ETIMEDOUT && r != -EINTR)
 			return config_fail(&w->call, NULL, r);
-		k = domid == UINT32_MAX ? NULL : known_find(w, domid);
-		if (k)
-			status = domain_look(w, k);
-		if (!status && (!k || k->err == -ENOENT || k->err == -EPROTO))
-			status = domains_look(w);
 	}
 	return status;
 }
