@@ -123,18 +123,48 @@ static int note_back(struct attach *a, const struct class_nodes *nodes)
 	return 0;
 }
 
-/* The steps that write a device with directories of its own, none of which may be there. */
+/*
+ * A backend's directory that libxl's does not know may be somebody else's device, which stays; or
+ * what a driver wrote too late, or left, which goes, as libxl would have it.
+ */
+static int clear_back(struct attach *a, struct keys *keys)
+{
+	static const char *const names[] = { "frontend", "state" };
+	char path[2][XENSTORE_ABS_PATH_MAX + 1], *value[2] = { NULL, NULL };
+	struct conf_err *err = &a->c->err;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && !r; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%s", a->place.back, names[i]);
+		r = conf_client_read(a->c->client, 0, path[i], err, &value[i], NULL);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	if (!r && value[0] && value[1] && strcmp(value[1], "6") != 0) {
+		r = keys_add(keys, KEYS_ABSENT, a->place.back, NULL, 0, 0, err);
+	} else if (!r) {
+		for (size_t i = 0; i < ARRAY_LEN(names) && !r; i++)
+			r = keys_add(keys, KEYS_EXPECT, path[i], value[i], 0, 0, err);
+		if (!r)
+			r = keys_add(keys, KEYS_REMOVE, a->place.back, NULL, 0, 0, err);
+	}
+	free(value[0]);
+	free(value[1]);
+	return r;
+}
+
+/* The steps that write a device with directories of its own. */
 static int directory_keys(struct attach *a, struct keys *keys)
 {
-	const char *absent[] = { a->place.libxl, a->place.back };
 	struct class_nodes nodes = { .n = 0 };
 	int r = class_nodes(a->k, a->entry, &a->place.where, &a->c->err, &nodes);
 
 	if (!r && a->place.back)
 		r = note_back(a, &nodes);
-	for (size_t i = 0; i < ARRAY_LEN(absent) && !r; i++)
-		if (absent[i])
-			r = keys_add(keys, KEYS_ABSENT, absent[i], NULL, 0, 0, &a->c->err);
+	if (!r && a->place.libxl)
+		r = keys_add(keys, KEYS_ABSENT, a->place.libxl, NULL, 0, 0, &a->c->err);
+	if (!r && a->place.back)
+		r = clear_back(a, keys);
 	/* what a guest, or an earlier device, left in the frontend is of no meaning */
 	if (!r && a->place.front)
 		r = keys_add(keys, KEYS_REMOVE, a->place.front, NULL, 0, 0, &a->c->err);
