@@ -33,6 +33,7 @@ struct class_where {
 	uint32_t backend_domid;
 	const char *domain_type; /* "pv", "pvh", "hvm" */
 	const char *protocol;	 /* of the frontend, "x86_64-abi"; NULL: not written */
+	const char *name;	 /* the domain's, which PCI's backend is told; NULL: "" */
 };
 
 enum class_side { CLASS_FRONTEND, CLASS_BACKEND, CLASS_LIBXL };
@@ -63,7 +64,9 @@ const struct schema_type *class_schema(const struct conf_class *k);
 enum class_place class_place(const struct conf_class *k);
 /* Of the frontend and of libxl's directory: "vbd"; NULL of CLASS_RECORD_ONLY. */
 const char *class_kind(const struct conf_class *k);
-/* Whether a device of libxl's directory of class_kind is of this class (a console may not be). */
+/* The same of one device: a disk over virtio is of kind "virtio_disk". */
+const char *class_kind_of(const struct conf_class *k, struct json_object *entry);
+/* Whether a device of libxl's directory is of this class: by its kind, which may be another one. */
 bool class_owns(const struct conf_class *k, const struct conf_dev *dev);
 
 /* ---- identity ---- */
@@ -71,6 +74,19 @@ bool class_owns(const struct conf_class *k, const struct conf_dev *dev);
 /* -EINVAL: what makes the identity is not set, or is malformed; the line names the field. */
 int class_id(const struct conf_class *k, struct json_object *entry, char ret[CLASS_ID_MAX],
 	     struct conf_err *err);
+
+/*
+ * The identity that somebody typed, as class_id has it: "d1p0" is "xvdb", "3:0.0" is
+ * "0000:03:00.0". -EINVAL: no device of the class can be it.
+ */
+int class_id_of_text(const struct conf_class *k, const char *text, char ret[CLASS_ID_MAX],
+		     struct conf_err *err);
+
+/*
+ * Gives entries of a whole record that have no devid the number that libxl would give them: one
+ * more than the largest before. (Toolstacks may leave it to libxl, which does not write it back.)
+ */
+int class_settle(const struct conf_class *k, struct json_object *config, struct conf_err *err);
 
 /* The number of the directory: 51712 for "xvda"; of CLASS_ENTRY that of the directory it is in. */
 int class_devid(const struct conf_class *k, struct json_object *entry, uint32_t *ret,
@@ -94,7 +110,10 @@ int class_validate(const struct conf_class *k, struct json_object *entry, struct
 
 /* ---- to the store ---- */
 
-/* The nodes that attaching writes. CLASS_ENTRY: see class_entry_nodes. -EOPNOTSUPP: lines say. */
+/*
+ * The nodes that attaching writes; whatever is left in frontend and backend is to be removed
+ * first. CLASS_ENTRY: see class_entry_nodes. -EOPNOTSUPP: lines say; -EINVAL: no such device.
+ */
 int class_nodes(const struct conf_class *k, struct json_object *entry,
 		const struct class_where *where, struct conf_err *err, struct class_nodes *ret);
 
@@ -112,7 +131,10 @@ int class_entry_nodes(const struct conf_class *k, struct json_object *entry,
 		      struct conf_err *err, struct class_nodes *ret, char **ret_remove,
 		      size_t *ret_remove_len);
 
-/* The nodes of the backend and of libxl that an update changes; -EOPNOTSUPP names the field. */
+/*
+ * The nodes of the backend and of libxl that an update changes; none where the record alone has
+ * the fields. -EOPNOTSUPP names a field that cannot change while the device is attached.
+ */
 int class_update_nodes(const struct conf_class *k, struct json_object *old,
 		       struct json_object *entry, const struct class_where *where,
 		       struct conf_err *err, struct class_nodes *ret);
@@ -125,6 +147,9 @@ const char *class_script_arg(const struct conf_class *k, bool add); /* NULL: non
 /*
  * What is wrong with a device's keys: missing ones, malformed ones. "" where nothing is; else
  * ret says it in words. Looks at libxl's directory and the backend's; not at states.
+ *
+ * CLASS_ENTRY: id is one of the directory, which the directory's other entries do not damage; of
+ * an id that it does not list, what may have been it: "dev-1: missing". NULL: of the whole.
  */
 void class_check(const struct conf_class *k, const struct conf_dev *dev, const char *id, char *ret,
 		 size_t ret_size);
