@@ -399,6 +399,7 @@ int drover_config_attach(struct drover_config *c, uint32_t domid, struct drover_
 		json_object_put(device->entry);
 		device->entry = TAKE(a.entry);
 		memcpy(device->id, a.id, sizeof(device->id));
+		c->err.text[0] = '\0'; /* of what was looked for and need not be there */
 	}
 	attach_fini(&a);
 	return r;

@@ -286,5 +286,7 @@ int drover_config_detach(struct drover_config *c, uint32_t domid, const char *cl
 	x.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };
 	r = detach(&x, domid);
 	detach_fini(&x);
+	if (!r)
+		c->err.text[0] = '\0';
 	return r;
 }

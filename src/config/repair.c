@@ -198,5 +198,7 @@ int drover_config_repair(struct drover_config *c, uint32_t domid, unsigned int f
 	r.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };
 	e = repair(&r, domid);
 	repair_fini(&r);
+	if (!e)
+		c->err.text[0] = '\0';
 	return e;
 }

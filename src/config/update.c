@@ -202,5 +202,7 @@ int drover_config_update(struct drover_config *c, uint32_t domid, struct drover_
 	conf_judgement_fini(&u.all);
 	conf_domain_fini(&u.d);
 	json_object_put(u.entry);
+	if (!r)
+		c->err.text[0] = '\0';
 	return r;
 }
