@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,6 +71,7 @@ static int find_store(const char *socket, struct conf_err *err, char *ret, size_
 {
 	const char *path = socket ? socket : getenv("XENSTORED_PATH");
 	const char *dir = getenv("XENSTORED_RUNDIR");
+	struct stat st;
 	int n;
 
 	if (path)
@@ -79,7 +81,8 @@ static int find_store(const char *socket, struct conf_err *err, char *ret, size_
 	if (n < 0 || (size_t)n >= size)
 		return conf_fail(err, -EINVAL, "store: the path of its socket is too long: %s",
 				 path ? path : dir);
-	*ret_device = strncmp(ret, "/dev/", 5) == 0;
+	/* What is not there is looked for as a socket: the refusal then says so. */
+	*ret_device = !stat(ret, &st) && S_ISCHR(st.st_mode);
 	if (path || dir || access(ret, F_OK) == 0 || access(CLIENT_DEVICE, F_OK))
 		return 0;
 	snprintf(ret, size, "%s", CLIENT_DEVICE);
