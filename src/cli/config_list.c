@@ -35,14 +35,23 @@ static uint64_t number_of(struct drover_domain_config *config, const char *path)
 	return text ? strtoull(text, NULL, 10) : 0;
 }
 
-/* How many values a list has that is told as "0,1,2". */
+/* How many numbers a set has that is told as "0-3,5". */
 static uint64_t count_of(struct drover_domain_config *config, const char *path)
 {
 	const char *text = drover_domain_config_get(config, path);
-	uint64_t n = text && *text ? 1 : 0;
+	uint64_t n = 0;
 
-	for (; text && *text; text++)
-		n += *text == ',';
+	while (text && *text) {
+		char *end;
+		uint64_t from = strtoull(text, &end, 10), to = from;
+
+		if (end == text)
+			break;
+		if (*end == '-')
+			to = strtoull(end + 1, &end, 10);
+		n += to >= from ? to - from + 1 : 0;
+		text = *end ? end + 1 : end;
+	}
 	return n;
 }
 

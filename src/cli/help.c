@@ -101,6 +101,37 @@ static const struct command {
 	  "      --introduce GFN:PORT\n"
 	  "                         quiesces and introduces it first, and sets it going\n"
 	  "      --unquiesce        sets it going\n" },
+	{ "config", cli_config, "COMMAND [OPTION]... [OPERAND]...",
+	  "configurations of domains: the record, the live store, and verdicts on both",
+	  "  list [-l] [DOM...]   a row for each domain; -l: all of it, as 'xl list -l' prints it\n"
+	  "  show DOM             what it has now; --persistent: what its record says\n"
+	  "  diff DOM             the two side by side, where they differ; --full: all\n"
+	  "  check [DOM...]       a verdict on each device; --faults: on those that need repair\n"
+	  "  repair DOM...|--all  makes the two agree; -n, --dry-run: only tells what it would do;\n"
+	  "                       --force: what a backend that is gone keeps goes, too\n"
+	  "  attach DOM CLASS KEY=VALUE...\n"
+	  "                       a device; a disk or nic also in xl's words:\n"
+	  "                       phy:/dev/vg/x,xvdb,w\n"
+	  "  detach DOM CLASS ID  --force: without asking its backend\n"
+	  "  update DOM CLASS ID KEY=VALUE...\n"
+	  "  watch [DOM]          changes as they happen; -n, --count N: ends after N lines\n"
+	  "  locks                lock files and intents, and who holds them\n"
+	  "  record create DOM FILE | destroy DOMID UUID\n"
+	  "  canon FILE           a record as libxl would write it\n"
+	  "DOM is a domid, a name or a uuid, FILE may be -.\n"
+	  "  -d, --userdata DIR   where the records are (/var/lib/xen)\n"
+	  "      --json           for programs\n"
+	  "      --xl             show: as a file for xl create\n"
+	  "      --layout L       show --json, canon: as libxl 4.17 or newest writes it\n"
+	  "      --live           show: what it has now, which is the default\n"
+	  "      --long           as -l\n"
+	  "      --all            check, repair: all domains\n"
+	  "      --degraded       a domain whose record is no good: what the store tells\n"
+	  "      --no-scripts     hotplug scripts are somebody else's\n"
+	  "      --lock-timeout MS, --backend-timeout MS\n"
+	  "                       how long to wait for a lock, or for a backend (10000)\n"
+	  "Exit status: 0 done, 1 there are faults or differences, 2 the words are wrong, 3 refused:\n"
+	  "no such domain, a lock that is held, a store or a backend that does not answer.\n" },
 	{ "image", cli_image, "COMMAND [OPTION]... FILE...",
 	  "images of a store or a domain, and libxl streams: look, check, convert, compare",
 	  "  dump FILE                  its records, a line each; --json\n"
