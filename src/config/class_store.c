@@ -229,6 +229,23 @@ static bool says_the_same(const struct class_row *row, struct json_object *entry
 	return !strcasecmp(a, b) && (!strcmp(field, "mac") || !strcmp(field, "uuid"));
 }
 
+/* Whether the record has a value that no key at all does not say just as well. */
+static bool says_something(struct json_object *entry, const char *field)
+{
+	struct json_object *value = class_field(entry, field);
+
+	switch (json_object_get_type(value)) {
+	case json_type_null:
+		return false;
+	case json_type_boolean:
+		return json_object_get_boolean(value);
+	case json_type_string:
+		return strcasecmp(json_object_get_string(value), "false") != 0;
+	default:
+		return true;
+	}
+}
+
 /* Fields that the row sets, those of `value`, over the entry's. */
 static int overlay_row(const struct class_row *row, struct json_object *entry,
 		       struct json_object *value, char *ret_changed, size_t ret_size)
@@ -245,8 +262,7 @@ static int overlay_row(const struct class_row *row, struct json_object *entry,
 		name_field(ret_changed, ret_size, field);
 	}
 	/* The record has a value, the store none: what was there is gone. */
-	if (!has_field && class_field(entry, row->field) &&
-	    class_field_bool(entry, row->field, true)) {
+	if (!has_field && says_something(entry, row->field)) {
 		json_object_object_del(entry, row->field);
 		name_field(ret_changed, ret_size, row->field);
 	}

@@ -125,7 +125,7 @@ static void round_trips_follow_the_depth(void **state)
 		many[at++] = paths[2 * i];
 		many[at++] = "x";
 		many[at++] = paths[2 * i + 1];
-		many[at++] = "";
+		many[at++] = "1-1";
 	}
 	many[at] = NULL;
 	c = open_client(&few);
