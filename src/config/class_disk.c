@@ -78,14 +78,14 @@ static bool is_remote(struct json_object *entry, const struct class_where *where
 }
 
 /*
- * As libxl decides, in its order: a block device of our own, an empty drive, a driver domain's
- * or a script's raw disk is the kernel's; all else is a device model's. libxl fails where it
- * cannot see the file; we go on with the device model, which says itself that it cannot.
+ * As libxl 4.17 decides: a raw disk is the kernel's where its domain is a driver domain, it has a
+ * script, or it is a block device here; all else is a device model's. Where libxl cannot see the
+ * file it fails; we go on with the device model, which will say itself that it cannot.
  */
 static const struct disk_backend *backend_of(struct json_object *entry,
 					     const struct class_where *where)
 {
-	const char *word = class_field_text(entry, "backend"), *format = format_of(entry);
+	const char *word = class_field_text(entry, "backend");
 	bool cdrom = class_field_bool(entry, "is_cdrom", false);
 
 	for (size_t i = 0; word && i < N_BACKENDS; i++)
@@ -97,9 +97,7 @@ static const struct disk_backend *backend_of(struct json_object *entry,
 		return &backends[1];
 	if (class_field_bool(entry, "colo_enable", false))
 		return &backends[1];
-	if (cdrom && !strcmp(format, "empty"))
-		return &backends[0];
-	if (!strcmp(format, "raw") &&
+	if (!strcmp(format_of(entry), "raw") &&
 	    (is_remote(entry, where) || class_field_text(entry, "script") ||
 	     is_block_device(class_field_text(entry, "pdev_path"))))
 		return &backends[0];
