@@ -289,9 +289,11 @@ void xl_spec_backend(struct xl_spec *s, const char *no)
 {
 	int64_t domid = xl_int_at(s->dev, "backend_domid", 0);
 
-	/* A number stands where a name does, so that the number's own field is left over. */
-	if (!xl_spec_string(s, "backend_domname", "backend", no) && domid)
-		xl_spec_add(s, "backend=%" PRId64, domid);
+	if (xl_spec_string(s, "backend_domname", "backend", no) || !domid)
+		return;
+	/* xl keeps the number as a name, and finds the domain by it all the same. */
+	xl_spec_add(s, "backend=%" PRId64, domid);
+	xl_spec_note(s, "backend_domname", "the number of backend_domid stands here");
 }
 
 void xl_spec_devid(struct xl_spec *s)

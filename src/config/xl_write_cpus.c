@@ -64,8 +64,8 @@ static bool all_equal(struct json_object *list)
 }
 
 /*
- * One string for all vcpus, or a list with one for each. The list ends automatic placement, and so
- * does the string of `cpus`, but not that of `cpus_soft`.
+ * One string for all vcpus, or a list with one for each. All but the string of `cpus` end xl's
+ * automatic placement, so that is a list where the placement is to end and nothing else ends it.
  */
 static void write_affinity(struct xl_writer *w, const char *path, const char *key, int64_t max,
 			   bool list_wanted)
@@ -93,7 +93,7 @@ static void write_affinity(struct xl_writer *w, const char *path, const char *ke
 		xl_text_add(&w->out, " ]");
 		w->placed = true;
 	}
-	w->placed |= !strcmp(key, "cpus");
+	w->placed |= !strcmp(key, "cpus_soft");
 	xl_text_add(&w->out, "\n");
 	w->out.failed |= bits.failed;
 	xl_text_fini(&bits);
@@ -258,12 +258,12 @@ static void write_entries(struct xl_writer *w, const char *path, const char *key
 void xl_write_cpus(struct xl_writer *w)
 {
 	int64_t max = xl_int_at(w->rest, "b_info/max_vcpus", 0);
-	bool placed = xl_is(w->rest, "b_info/numa_placement", "False");
+	bool ended = xl_is(w->rest, "b_info/numa_placement", "False");
 
 	write_vcpus(w);
 	write_nodes(w);
-	write_affinity(w, "b_info/vcpu_hard_affinity", "cpus", max, false);
-	write_affinity(w, "b_info/vcpu_soft_affinity", "cpus_soft", max, placed && !w->placed);
+	write_affinity(w, "b_info/vcpu_soft_affinity", "cpus_soft", max, false);
+	write_affinity(w, "b_info/vcpu_hard_affinity", "cpus", max, ended && !w->placed);
 	check_placement(w);
 	write_cpuid(w);
 	write_entries(w, "b_info/ioports", "ioports", say_ports);
