@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/sim_backend.h"
 #include "cli/sim_client.h"
+#include "cli/sim_config.h"
 #include "cli/sim_run.h"
 #include "hv/hv.h"
 #include "hv/sim/sim.h"
@@ -27,6 +28,7 @@ struct sim_args {
 	const char *from; /* another host, to take a domain's page from */
 	bool no_introduce;
 	bool as_left;
+	const char *config, *userdata; /* of create */
 	struct sim_backend_options backend;
 	int argc; /* operands: the command, its arguments */
 	char **argv;
@@ -42,6 +44,10 @@ static int usage(FILE *to)
 		"                                   /local/domain/DOMID as its own\n"
 		"  create DOMID --from DIR          the same domain of another host, with its\n"
 		"                                   ring, not introduced\n"
+		"  create DOMID --config FILE [--userdata DIR]\n"
+		"                                   a new domain with the keys and the record in\n"
+		"                                   DIR (/var/lib/xen) that libxl would give it;\n"
+		"                                   FILE: its configuration as JSON\n"
 		"  list                             all domains\n"
 		"  introduce DOMID | release DOMID  to the daemon\n"
 		"  shutdown DOMID | resume DOMID    as the guest would\n"
@@ -149,6 +155,28 @@ static int copy_page(const struct sim_args *args, uint16_t domid)
 	return r;
 }
 
+/* What follows the creation of a domain: the daemon hears of it, it gets its keys. */
+static int make_known(const struct sim_args *args, struct sim *s, uint16_t domid)
+{
+	if (!args->no_introduce && domain_introduce(args, domid)) {
+		printf("domain %u: created, not introduced; 'drover sim introduce' tries again\n",
+		       domid);
+		return 1;
+	}
+	if (args->config && sim_config_create(args->socket, args->userdata, domid, args->config)) {
+		sim_domain_destroy(s, domid);
+		return 1;
+	}
+	if (args->config)
+		printf("domain %u: created, %sintroduced, has keys and record\n", domid,
+		       args->no_introduce ? "not " : "");
+	else if (args->no_introduce)
+		printf("domain %u: created, not introduced\n", domid);
+	else
+		printf("domain %u: created, introduced, owns /local/domain/%u\n", domid, domid);
+	return 0;
+}
+
 static int cmd_create(const struct sim_args *args, struct sim *s)
 {
 	int32_t want = args->argc > 1 ? domid_parse(args->argv[1]) : 0;
@@ -157,7 +185,7 @@ static int cmd_create(const struct sim_args *args, struct sim *s)
 
 	if (want < 0 || (args->argc > 1 && !want))
 		return want ? 2 : fail("domain 0", EEXIST);
-	if (args->from && !want)
+	if ((args->from || args->config) && !want)
 		return usage(stderr);
 	r = sim_domain_create(s, (uint16_t)want, &domid);
 	if (r == -EEXIST)
@@ -173,17 +201,11 @@ static int cmd_create(const struct sim_args *args, struct sim *s)
 			return fail(args->from, r);
 		}
 	}
-	if (args->no_introduce || args->from) {
+	if (args->from) {
 		printf("domain %u: created, not introduced\n", domid);
 		return 0;
 	}
-	if (domain_introduce(args, domid)) {
-		printf("domain %u: created, not introduced; 'drover sim introduce' tries again\n",
-		       domid);
-		return 1;
-	}
-	printf("domain %u: created, introduced, owns /local/domain/%u\n", domid, domid);
-	return 0;
+	return make_known(args, s, domid);
 }
 
 static int cmd_list(const struct sim_args *args, struct sim *s)
@@ -386,6 +408,10 @@ static int args_parse(struct sim_args *args, int argc, char **argv)
 			args->as_left = true;
 		else if (!strcmp(argv[i], "--from") && i + 1 < argc)
 			args->from = argv[++i];
+		else if (!strcmp(argv[i], "--config") && i + 1 < argc)
+			args->config = argv[++i];
+		else if (!strcmp(argv[i], "--userdata") && i + 1 < argc)
+			args->userdata = argv[++i];
 		else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
 			args->dir = argv[++i];
 		else if (!strcmp(argv[i], "--socket") && i + 1 < argc)

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`drover sim backend`: what it answers to a toolstack's writes, on any store.
+"""`drover sim backend`: what it answers to a toolstack's writes, on any store. `drover sim create
+--config`: the keys and the record that it gives a domain.
 
 Usage: sim_backend_test.py [--kind drover|drover-xen|c] [--only CASE]...
 """
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -182,10 +184,76 @@ def bad_words_are_told(d):
     assert "no daemon at" in r.err, r.err
 
 
+CONFIG = {
+    "c_info": {"type": "pv", "name": "made"},
+    "b_info": {"max_vcpus": 2, "avail_vcpus": [0], "max_memkb": 2048, "target_memkb": 1024,
+               "type.pv": {}},
+    "disks": [{"pdev_path": "/dev/vg/x", "vdev": "xvda", "backend": "phy", "format": "raw"}],
+    "nics": [{"bridge": "br0"}],
+    "usbctrls": [{"type": "pv", "version": 2, "ports": 4}],
+    "usbdevs": [{"type.hostdev": {"hostbus": 1, "hostaddr": 2}}],
+    "pcidevs": [{"bus": 3}, {"bus": 3, "func": 1}]}
+
+
+def create(d, userdata, config, domid=GUEST, **more):
+    return lib.run(d, lib.DROVER, "sim", "--dir", d.dir, "create", str(domid), "--config", "-",
+                   "--userdata", userdata, stdin=config, **more)
+
+
+def a_domain_is_made_from_a_configuration(d):
+    config = dict(CONFIG)
+    del config["usbdevs"]   # of the host that this runs on
+    with lib.scratch() as userdata, d.connect() as x:
+        create(d, userdata, json.dumps(config))
+        uuid = x.read("/local/domain/7/vm").decode()[len("/vm/"):]
+        for path, value in (("/local/domain/7/name", "made"), ("/local/domain/7/domid", "7"),
+                            ("/local/domain/7/memory/target", "1024"),
+                            ("/local/domain/7/memory/static-max", "2048"),
+                            ("/local/domain/7/cpu/0/availability", "online"),
+                            ("/local/domain/7/cpu/1/availability", "offline"),
+                            ("/vm/%s/uuid" % uuid, uuid), ("/libxl/7/type", "pv"),
+                            ("/libxl/7/device/vbd/51712/params", "/dev/vg/x"),
+                            ("/local/domain/0/backend/vif/7/0/bridge", "br0"),
+                            ("/local/domain/0/backend/pci/7/0/num_devs", "2"),
+                            ("/local/domain/0/backend/pci/7/0/dev-1", "0000:03:00.1"),
+                            ("/local/domain/0/backend/pci/7/0/state", "1"),
+                            ("/local/domain/0/backend/vusb/7/0/num-ports", "4")):
+            equal(x.read(path).decode(), value)
+        for path, perms in (("/local/domain/7", ["n0", "r7"]), ("/libxl/7", ["n0"]),
+                            ("/local/domain/7/data", ["n7"]),
+                            ("/local/domain/7/control/shutdown", ["n7"]),
+                            ("/local/domain/7/device/vbd/51712", ["n7", "r0"])):
+            equal(x.perms(path), perms)
+        record = "%s/userdata-d.7.%s.libxl-json" % (userdata, uuid)
+        with open(record, encoding="utf-8") as f:
+            text = f.read()
+        equal(text[-1], "\0")
+        said = json.loads(text[:-1])
+        equal((said["c_info"]["uuid"], said["nics"][0]["devid"]), (uuid, 0))
+        assert said["nics"][0]["mac"].startswith("00:16:3e:"), said
+        equal(os.listdir(userdata), [os.path.basename(record)])
+
+
+def what_is_no_configuration_makes_no_domain(d):
+    with lib.scratch() as userdata, d.connect() as x:
+        for bad, why in (("{", "line 1"), ("[]", ""), (json.dumps(dict(CONFIG, c_info={
+                "type": "pv"})), "c_info.name"), (json.dumps(dict(CONFIG, disks=[{
+                    "vdev": "nonsense", "backend": "phy", "format": "raw"}])), "disks[0]")):
+            r = create(d, userdata, bad, domid=8, status=1)
+            assert why in r.err and r.err.count("\n") == 1, r.err
+            equal(os.listdir(userdata), [])
+            equal(lib.refusal(x.read, "/local/domain/8/name"), "ENOENT")
+            equal(lib.refusal(x.read, "/libxl/8"), "ENOENT")
+        r = lib.run(d, lib.DROVER, "sim", "--dir", d.dir, "create", "8", "--config",
+                    userdata + "/none", status=1)
+        assert "No such file" in r.err, r.err
+
+
 CASES = [a_device_is_taken_and_let_go, what_was_there_before_it_began_is_answered,
          a_driver_domain_removes_its_directory, pci_is_configured_again_for_each_device,
          only_what_it_was_asked_to_play, frontends_follow, a_refusal_says_why,
-         a_late_answer_overrules_nobody, it_ends_with_its_pipe, bad_words_are_told]
+         a_late_answer_overrules_nobody, it_ends_with_its_pipe, bad_words_are_told,
+         a_domain_is_made_from_a_configuration, what_is_no_configuration_makes_no_domain]
 
 if __name__ == "__main__":
     sys.exit(lib.main(__doc__, CASES))
