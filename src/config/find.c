@@ -19,6 +19,9 @@ int conf_parse_vm(struct conf_err *err, uint32_t domid, const char *vm, size_t l
 	size_t i;
 	bool ok;
 
+	/* domain 0 is made by the hypervisor, with a nil uuid, and not every host writes its vm */
+	if (!vm && domid == 0)
+		vm = "/vm/00000000-0000-0000-0000-000000000000", len = 40;
 	if (!vm)
 		return conf_fail(err, -EPROTO,
 				 "store: no /local/domain/%" PRIu32
