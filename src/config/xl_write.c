@@ -60,8 +60,9 @@ void xl_text_clear(struct xl_text *t)
 		t->v[0] = '\0';
 }
 
-void xl_text_fini(struct xl_text *t)
+void xl_text_end(struct xl_text *t, struct xl_writer *w)
 {
+	w->out.failed |= t->failed;
 	free(t->v);
 	*t = (struct xl_text){ 0 };
 }
@@ -338,8 +339,7 @@ void xl_write_list_from(struct xl_writer *w, const char *list, const char *key, 
 	}
 	if (any)
 		xl_text_add(&w->out, "\n]\n");
-	w->out.failed |= s.words.failed;
-	xl_text_fini(&s.words);
+	xl_text_end(&s.words, w);
 }
 
 void xl_write_list(struct xl_writer *w, const char *list, const char *key, xl_spec_fn *fn)
@@ -377,7 +377,7 @@ int drover_domain_config_to_xl(const struct drover_domain_config *config, char *
 		*ret = TAKE(w.out.v);
 		*ret_lost = TAKE(w.lost.v);
 	}
-	xl_text_fini(&w.out);
-	xl_text_fini(&w.lost);
+	free(w.out.v);
+	free(w.lost.v);
 	return r;
 }

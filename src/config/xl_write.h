@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct xl_writer;
+
 /* Text that grows. Once memory is out it stays as it is, and failed. */
 struct xl_text {
 	char *v; /* owned; with a NUL, or NULL: nothing yet */
@@ -19,7 +21,9 @@ struct xl_text {
 };
 void xl_text_add(struct xl_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void xl_text_clear(struct xl_text *t);
-void xl_text_fini(struct xl_text *t);
+
+/* Frees a text that went into another; its failure is then the file's. */
+void xl_text_end(struct xl_text *t, struct xl_writer *w);
 
 /* Adds a string in quotes, as xl's files have it. */
 void xl_text_quoted(struct xl_text *t, const char *s);

@@ -95,8 +95,7 @@ static void write_affinity(struct xl_writer *w, const char *path, const char *ke
 	}
 	w->placed |= !strcmp(key, "cpus_soft");
 	xl_text_add(&w->out, "\n");
-	w->out.failed |= bits.failed;
-	xl_text_fini(&bits);
+	xl_text_end(&bits, w);
 	xl_done(w->rest, path);
 }
 
@@ -133,8 +132,7 @@ static void write_node(struct xl_writer *w, struct json_object *node, bool first
 		xl_done(node, "distances");
 	}
 	xl_text_add(&w->out, " ]");
-	w->out.failed |= bits.failed;
-	xl_text_fini(&bits);
+	xl_text_end(&bits, w);
 }
 
 static void write_nodes(struct xl_writer *w)
@@ -182,8 +180,7 @@ static void write_leaf(struct xl_writer *w, struct json_object *leaf)
 	xl_done(leaf, "leaf");
 	xl_done(leaf, "subleaf");
 	xl_text_quoted(&w->out, words.v ? words.v : "");
-	w->out.failed |= words.failed;
-	xl_text_fini(&words);
+	xl_text_end(&words, w);
 }
 
 /* Words for bits of cpuid there are; those of MSRs that came with them stay behind. */
@@ -250,9 +247,8 @@ static void write_entries(struct xl_writer *w, const char *path, const char *key
 		xl_text_add(&w->out, "%s = [ %s ]\n", key, all.v ? all.v : "");
 		xl_done(w->rest, path);
 	}
-	w->out.failed |= all.failed || words.failed;
-	xl_text_fini(&all);
-	xl_text_fini(&words);
+	xl_text_end(&all, w);
+	xl_text_end(&words, w);
 }
 
 void xl_write_cpus(struct xl_writer *w)

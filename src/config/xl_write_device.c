@@ -317,10 +317,10 @@ static bool say_connectors(struct xl_spec *s)
 			    xl_int_at(one, "width", 0), xl_int_at(one, "height", 0));
 	}
 	if (ok) {
-		xl_spec_add(s, "connectors=%s", words.v);
+		xl_spec_add(s, "connectors=%s", words.v ? words.v : "");
 		xl_done(s->dev, "connectors");
 	}
-	xl_text_fini(&words);
+	xl_text_end(&words, s->w);
 	return ok;
 }
 

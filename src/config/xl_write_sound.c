@@ -100,6 +100,5 @@ void xl_write_sound(struct xl_writer *w)
 		write_card(&s);
 	}
 	xl_text_add(&w->out, "\n]\n");
-	w->out.failed |= s.words.failed;
-	xl_text_fini(&s.words);
+	xl_text_end(&s.words, w);
 }
