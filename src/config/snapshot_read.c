@@ -393,10 +393,12 @@ static int got_list(struct reading *rd, const struct ask *q, const struct conf_r
 		if (a->err == ENOENT)
 			return ask(rd, q->slot, ASK_BACK_DOMAIN, q->dev, NULL);
 	}
-	if (a->err == ENOENT && q->what == ASK_KINDS && t->domid != 0)
+	/* libxl removes the directory with the last device in it; what it never removes is the type
+	 */
+	if (a->err == ENOENT && q->what == ASK_KINDS && t->domid != 0 && !t->s->type)
 		return conf_fail(t->why, -EPROTO,
 				 "store: no /libxl/%" PRIu32
-				 "/device: which devices there are is not told",
+				 "/type and no device: which devices there are is not told",
 				 t->domid);
 	if (a->err == ENOENT)
 		return 0;

@@ -107,6 +107,22 @@ static void what_is_there_is_read(void **state)
 	fake_store_stop(&f);
 }
 
+/* libxl leaves no directory of devices where there are none. */
+static void no_devices_are_none(void **state)
+{
+	static const char *const bare[] = { DOMAIN, NULL };
+	struct fake_store f = { .nodes = bare };
+	struct conf_client *c = open_client(&f);
+	struct conf_snapshot *s = NULL;
+
+	(void)state;
+	assert_int_equal(conf_snapshot_read(c, 7, NULL, &s), 0);
+	assert_int_equal(s->n_devs, 0);
+	conf_snapshot_free(s);
+	conf_client_close(c);
+	fake_store_stop(&f);
+}
+
 /* The number of devices does not show in the number of round trips. */
 static void round_trips_follow_the_depth(void **state)
 {
@@ -185,8 +201,10 @@ static void what_is_missing_is_named(void **state)
 		int r;
 		const char *says;
 	} cases[] = {
-		{ no_vm, -EPROTO, D "/vm" },	{ bad_vm, -EPROTO, "/vm/nonsense" },
-		{ no_libxl, -EPROTO, L },	{ bad_id, -EPROTO, L "/vbd/x1" },
+		{ no_vm, -EPROTO, D "/vm" },
+		{ bad_vm, -EPROTO, "/vm/nonsense" },
+		{ no_libxl, -EPROTO, "/libxl/7/type" },
+		{ bad_id, -EPROTO, L "/vbd/x1" },
 		{ empty, -ENOENT, "domain 7" },
 	};
 	size_t i;
@@ -238,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_there_is_read),
+		cmocka_unit_test(no_devices_are_none),
 		cmocka_unit_test(round_trips_follow_the_depth),
 		cmocka_unit_test(a_store_that_changes),
 		cmocka_unit_test(what_is_missing_is_named),
