@@ -9,7 +9,7 @@
 
 static const struct crash_device devices[] = {
 	{ "vbd",
-	  { "vdev=xvdq", "pdev_path=/dev/vg0/q", "format=raw", "readwrite=1" },
+	  { "vdev=xvdq", "pdev_path=/dev/vg0/q", "format=raw", "removable=1" },
 	  "pdev_path=/dev/vg0/q2" },
 	{ "vif", { "devid=5", "mac=00:16:3e:00:00:05", "bridge=xenbr0" }, "bridge=xenbr1" },
 	{ "vtpm", { "devid=2", "uuid=9a1b2c3d-0d4e-4f5a-9b6c-7d8e9f0a1b2c" }, NULL },
@@ -20,7 +20,7 @@ static const struct crash_device devices[] = {
 	{ "pci", { "domain=0", "bus=3", "dev=0", "func=0" }, NULL },
 	{ "vfb", { "devid=3", "vnc.enable=True", "vnc.passwd=a" }, "vnc.passwd=b" },
 	{ "vkb", { "devid=3", "backend_type=linux", "unique_id=K" }, NULL },
-	{ "channel", { "devid=3", "name=org.example", "connection.pty=" }, NULL },
+	{ "channel", { "devid=3", "name=org.example", "connection.socket.path=/run/s" }, NULL },
 	{ "9pfs", { "devid=3", "tag=t", "path=/srv/p", "security_model=none" }, NULL },
 	{ "pvcalls", { "devid=3" }, NULL },
 	{ "vdispl",
@@ -61,8 +61,8 @@ static int set(struct drover_config *c, struct drover_device *d, const char *fie
 	return drover_device_set(c, d, path, value + 1);
 }
 
-int crash_device_make(struct drover_config *c, const struct crash_device *from, bool updated,
-		      const char *script, struct drover_device **ret)
+int crash_device_make(struct drover_config *c, const struct crash_device *from, const char *script,
+		      struct drover_device **ret)
 {
 	struct drover_device *d = NULL;
 	int r = drover_device_new(from->class, &d);
@@ -71,12 +71,16 @@ int crash_device_make(struct drover_config *c, const struct crash_device *from, 
 		r = set(c, d, from->fields[i]);
 	if (!r && script)
 		r = drover_device_set(c, d, "script", script);
-	if (!r && updated)
-		r = set(c, d, from->update);
 	if (r) {
 		drover_device_free(d);
 		return r;
 	}
 	*ret = d;
 	return 0;
+}
+
+int crash_device_update(struct drover_config *c, const struct crash_device *of,
+			struct drover_device *d)
+{
+	return set(c, d, of->update);
 }

@@ -5,6 +5,7 @@
  * repaired and looked at again. See config_world.h for the rules, and trace.h for the deaths.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,11 +120,13 @@ static int die_all(struct crash_world *w, struct plan *p)
 	enum drover_verdict verdict = DROVER_VERDICTS;
 	struct named named = { 0 };
 	char why[WHY_MAX];
-	unsigned long n = 0;
+	unsigned long n = 0, slowest_at = 0;
+	uint64_t slowest_ms = 0, begin_ms;
 
 	p->trace.visit = name_it;
 	p->trace.data = &named;
 	for (unsigned long at = p->from; result.killed && failures < FAILURES_MAX; at += p->every) {
+		begin_ms = conf_now_ms();
 		if (die_once(w, p, at, &result, &verdict, why)) {
 			verdicts[verdict]++;
 		} else {
@@ -135,13 +138,18 @@ static int die_all(struct crash_world *w, struct plan *p)
 			       at, named.text, why);
 			recover(w);
 		}
+		if (conf_now_ms() - begin_ms > slowest_ms) {
+			slowest_ms = conf_now_ms() - begin_ms;
+			slowest_at = at;
+		}
 		n += result.killed;
 	}
 	printf("%lu deaths, of %lu possible:", n, result.n);
 	for (enum drover_verdict v = 0; v < DROVER_VERDICTS; v++)
 		if (verdicts[v])
 			printf(" %u %s,", verdicts[v], drover_verdict_name(v));
-	printf(" %u unmentioned\n", verdicts[DROVER_VERDICTS]);
+	printf(" %u unmentioned; the slowest at %lu, %" PRIu64 " ms\n", verdicts[DROVER_VERDICTS],
+	       slowest_at, slowest_ms);
 	return failures ? 1 : 0;
 }
 

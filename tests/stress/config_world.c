@@ -223,17 +223,42 @@ enum crash_state crash_world_state(struct crash_world *w, char why[WHY_MAX])
 
 /* ---- changes ---- */
 
+static int update(struct drover_config *c, const struct crash_world *w)
+{
+	struct drover_domain_config *config = NULL;
+	const char *class = w->device->class, *id;
+	struct drover_device *d;
+	int r = drover_config_retrieve(c, w->domid, DROVER_VIEW_LIVE, 0, &config);
+
+	if (r)
+		return r;
+	r = -ENOENT;
+	for (size_t i = 0; r && i < drover_domain_config_devices(config, class); i++) {
+		d = drover_domain_config_device(config, class, i);
+		id = d ? drover_device_id(d) : NULL;
+		if (!id || strcmp(id, w->id) != 0)
+			continue;
+		r = crash_device_update(c, w->device, d);
+		if (!r)
+			r = drover_config_update(c, w->domid, d, 0);
+		break;
+	}
+	drover_domain_config_free(config);
+	return r;
+}
+
 static int change(struct drover_config *c, const struct crash_world *w, enum crash_op op)
 {
 	struct drover_device *d = NULL;
 	int r;
 
+	if (op == CRASH_UPDATE)
+		return update(c, w);
 	if (op == CRASH_DETACH)
 		return drover_config_detach(c, w->domid, w->device->class, w->id, 0);
-	r = crash_device_make(c, w->device, op == CRASH_UPDATE, w->script, &d);
+	r = crash_device_make(c, w->device, w->script, &d);
 	if (!r)
-		r = op == CRASH_ATTACH ? drover_config_attach(c, w->domid, d, 0)
-				       : drover_config_update(c, w->domid, d, 0);
+		r = drover_config_attach(c, w->domid, d, 0);
 	drover_device_free(d);
 	return r;
 }
@@ -270,13 +295,10 @@ static bool pass(struct crash_world *w, int op, enum crash_state to, char why[WH
 
 bool crash_world_init(struct crash_world *w, enum crash_op op, bool silent, char why[WHY_MAX])
 {
-	bool update = op == CRASH_UPDATE;
 	int r;
 
 	*why = '\0';
-	r = crash_device_make(w->c, w->device, false, w->script, &w->example);
-	if (!r && update)
-		r = crash_device_make(w->c, w->device, true, w->script, &w->example_updated);
+	r = crash_device_make(w->c, w->device, w->script, &w->example);
 	if (r)
 		return failed(w, why, "device", r);
 	w->id = drover_device_id(w->example);
@@ -287,11 +309,11 @@ bool crash_world_init(struct crash_world *w, enum crash_op op, bool silent, char
 	if (silent)
 		return true;
 	if (!pass(w, CRASH_ATTACH, STATE_ATTACHED, why) ||
-	    (update && !pass(w, CRASH_UPDATE, STATE_UPDATED, why)))
+	    (op == CRASH_UPDATE && !pass(w, CRASH_UPDATE, STATE_UPDATED, why)))
 		return false;
 	if (same(w->seen[STATE_ABSENT].live, w->seen[STATE_ATTACHED].live))
 		return broken(why, "attached, and nothing to be seen of it");
-	if (update && same(w->seen[STATE_UPDATED].live, w->seen[STATE_ATTACHED].live))
+	if (op == CRASH_UPDATE && same(w->seen[STATE_UPDATED].live, w->seen[STATE_ATTACHED].live))
 		return broken(why, "updated, and nothing to be seen of it");
 	return crash_world_go(w, STATE_ABSENT, why);
 }
@@ -304,7 +326,6 @@ void crash_world_fini(struct crash_world *w)
 		free(w->seen[s].paths);
 	}
 	drover_device_free(w->example);
-	drover_device_free(w->example_updated);
 	drover_config_close(w->c);
 	conf_client_close(w->store);
 }

@@ -30,9 +30,13 @@ struct crash_device {
 const struct crash_device *crash_device_at(size_t i);
 const struct crash_device *crash_device_find(const char *class);
 
-/* The device, as it is before an update or after it. */
-int crash_device_make(struct drover_config *c, const struct crash_device *from, bool updated,
-		      const char *script, struct drover_device **ret);
+/* The device that is to be attached, with its script unless that is NULL. */
+int crash_device_make(struct drover_config *c, const struct crash_device *from, const char *script,
+		      struct drover_device **ret);
+
+/* Sets in d what an update of such a device changes. */
+int crash_device_update(struct drover_config *c, const struct crash_device *of,
+			struct drover_device *d);
 
 /* ---- a world ---- */
 
@@ -54,9 +58,9 @@ struct crash_world {
 	uint32_t domid;
 	char uuid[37];
 	const struct crash_device *device;
-	const char *id;					 /* owned by example */
-	const char *script;				 /* of the device, or NULL */
-	struct drover_device *example, *example_updated; /* owned */
+	const char *id;		       /* owned by example */
+	const char *script;	       /* of the device, or NULL */
+	struct drover_device *example; /* owned */
 	struct {
 		char *live, *persistent; /* owned: JSON */
 		char *paths;		 /* owned: of all nodes of the domain's devices */
