@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The store client: batches, events that come between, connections that fail, lists in parts.
+ */
 #include "config/client.h"
 
 #include <setjmp.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The table of verdicts, row by row, and views made of them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What is read of a domain: all of it, in few round trips, and errors for what is not told.
+ */
 #include "config/snapshot.h"
 
 #include <setjmp.h>

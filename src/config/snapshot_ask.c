@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a round of reading domains asks: which request, of which path.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/snapshot_read.h"
+
+void asks_clear(struct asks *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->n; i++)
+		free(a->v[i].key);
+	a->n = 0;
+}
+
+int ask(struct reading *rd, unsigned int slot, enum ask_what what, size_t dev, const char *key)
+{
+	struct asks *a = &rd->next;
+	struct ask q = { .what = what, .slot = slot, .dev = dev };
+
+	if (a->n == a->room) {
+		size_t room = a->room ? a->room * 2 : 64;
+		struct ask *p = realloc(a->v, room * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		a->v = p;
+		a->room = room;
+	}
+	if (key) {
+		q.key = strdup(key);
+		if (!q.key)
+			return -ENOMEM;
+	}
+	rd->slots[slot].waits = true;
+	a->v[a->n++] = q;
+	return 0;
+}
+
+int ask_path_print(char *path, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(path, PATH_SIZE, fmt, ap);
+	va_end(ap);
+	return n < 0 || n >= PATH_SIZE ? -ENAMETOOLONG : 0;
+}
+
+/* The path that an ask is about. */
+int ask_path(const struct ask *q, const struct slot *t, char *path)
+{
+	const struct conf_dev *d = NULL;
+	const char *below = q->key && *q->key ? "/" : "";
+
+	if (q->what >= ASK_LIBXL_LIST && q->what <= ASK_BACK_DOMAIN)
+		d = &t->s->devs[q->dev];
+	switch (q->what) {
+	case ASK_START:
+		return ask_path_print(path, "%s", "");
+	case ASK_END:
+		return ask_path_print(path, "%s", t->err ? "F" : "T");
+	case ASK_HERE:
+		return ask_path_print(path, "/local/domain/%" PRIu32, t->domid);
+	case ASK_VM:
+		return ask_path_print(path, "/local/domain/%" PRIu32 "/vm", t->domid);
+	case ASK_NAME:
+		return ask_path_print(path, "/local/domain/%" PRIu32 "/name", t->domid);
+	case ASK_TYPE:
+		return ask_path_print(path, "/libxl/%" PRIu32 "/type", t->domid);
+	case ASK_VALUE:
+		return ask_path_print(path, "/local/domain/%" PRIu32 "/%s", t->domid, q->key);
+	case ASK_CPUS:
+		return ask_path_print(path, "/local/domain/%" PRIu32 "/cpu", t->domid);
+	case ASK_KINDS:
+		return ask_path_print(path, "/libxl/%" PRIu32 "/device", t->domid);
+	case ASK_DEVICES:
+		return ask_path_print(path, "/libxl/%" PRIu32 "/device/%s", t->domid, q->key);
+	case ASK_LIBXL_LIST:
+	case ASK_LIBXL_VALUE:
+		return ask_path_print(path, "%s%s%s", d->path, below, q->key);
+	case ASK_BACK_LIST:
+	case ASK_BACK_VALUE:
+		return ask_path_print(path, "%s%s%s", d->backend, below, q->key);
+	case ASK_BACK_DOMAIN:
+		return ask_path_print(path, "/local/domain/%" PRIu32, d->backend_domid);
+	}
+	return -EINVAL;
+}
+
+enum xsd_sockmsg_type ask_type(enum ask_what what)
+{
+	switch (what) {
+	case ASK_START:
+		return XS_TRANSACTION_START;
+	case ASK_END:
+		return XS_TRANSACTION_END;
+	case ASK_CPUS:
+	case ASK_KINDS:
+	case ASK_DEVICES:
+	case ASK_LIBXL_LIST:
+	case ASK_BACK_LIST:
+		return XS_DIRECTORY;
+	default:
+		return XS_READ;
+	}
+}
