@@ -29,16 +29,26 @@ CLIENT_S = 900
 class Group:
     """Tests that share a server, or get a fresh one each (fresh). repeat: times per round.
     echo: whether the limit is measured, too; only: these targets and no others. PROGRAM among
-    the words of a test is the target's own. A group without tests measures our tools."""
+    the words of a test is the target's own, BUILD in one the build directory. client: the load
+    generator. A group without tests measures our tools."""
 
-    def __init__(self, name, tests, seconds, fresh=True, repeat=1, echo=False, only=()):
+    def __init__(self, name, tests, seconds, fresh=True, repeat=1, echo=False, only=(),
+                 client='bench-client'):
         self.name, self.tests, self.seconds = name, tests, seconds
         self.fresh, self.repeat, self.echo, self.only = fresh, repeat, echo, only
+        self.client = client
 
     def measures(self, target):
         if self.only:
             return target.key in self.only
         return target.column or (self.echo and target.key == 'echo')
+
+
+def configs(scale):
+    """Domains' configurations, at each population the same store with more of them."""
+    tests = [[word, str(n)] for n in scale.configs for word in ('fill', 'list')]
+    many = str(scale.configs[-1])
+    return tests + [['one', many], ['libxl', many, 'BUILD/tests/peers/xlconf']]
 
 
 def plan(scale):
@@ -71,6 +81,8 @@ def plan(scale):
         Group('journal', [['journal', 'write', '64', '16']], .6 * s.time, fresh=False,
               repeat=2 * s.repeat, only=('ours', 'plain')),
         Group('image', [], 0, only=('ours',)),
+        Group('config', configs(s), .8 * s.time, fresh=False, only=('c', 'ours'),
+              client='bench-config'),
     ]
 
 
@@ -90,9 +102,10 @@ class Runner:
 
     def run(self, server, group, test, label):
         command = servers.placed(self.client_cpu, self.fifo) + [
-            self.args.build + '/bench/bench-client', '-p', str(server.pid),
+            f'{self.args.build}/bench/{group.client}', '-p', str(server.pid),
             '-t', str(group.seconds), '-d', server.dir, server.socket] + [
-                server.target.program if word == 'PROGRAM' else word for word in test]
+                server.target.program if word == 'PROGRAM'
+                else word.replace('BUILD', self.args.build) for word in test]
         client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                   text=True)
         try:

@@ -19,6 +19,7 @@ class Scale:
     memory_watches: int
     life_domains: int
     rivals: int
+    configs: list
     time: float     # factor on every measurement's length
     repeat: int     # how often in a round the short tests are run
     judged: bool    # whether values are held against the targets
@@ -27,10 +28,10 @@ class Scale:
 FULL = Scale(connections=[1, 10, 100, 1000], domains=[0, 1, 10, 100, 1000],
              watches=[0, 1000, 10000, 100000], nodes=[1000, 10000, 100000],
              siblings=[0, 1000, 10000, 100000], memory_watches=10000, life_domains=1000,
-             rivals=32, time=1, repeat=3, judged=True)
+             rivals=32, configs=[250, 1000], time=1, repeat=3, judged=True)
 QUICK = Scale(connections=[1, 100], domains=[0, 20], watches=[0, 1000], nodes=[1000, 3000],
-              siblings=[0, 1000], memory_watches=1000, life_domains=20, rivals=8, time=.15,
-              repeat=1, judged=False)
+              siblings=[0, 1000], memory_watches=1000, life_domains=20, rivals=8, configs=[10, 40],
+              time=.15, repeat=1, judged=False)
 
 
 class Results:
@@ -155,6 +156,7 @@ def rows(s):
     newchild, same = ('conflict', f'newchild-n{p}'), ('conflict', f'same-n{p}')
     read64, write64 = ('pipe', 'read-k64-d16', 'ops'), ('pipe', 'write-k64-d16', 'ops')
     create_many = ('nodes', many, 'create/s')
+    cfg_few, cfg_many = str(s.configs[0]), str(s.configs[-1])
     return [
         Row('READ, 1 client: server CPU per op ÷ echo', '≤ 1.10',
             [Cell(('lat', 'read', 'op_cpu'), over_target='echo', at_most=1.10)]),
@@ -224,6 +226,21 @@ def rows(s):
         Row(f'drover image verify of {int(many):,} nodes, MB/s ÷ cat\'s', 'reported',
             [Cell(('image', many, 'verify_MB/s'), form='{:.0f}', unit=' MB/s'),
              Cell(('image', many, 'verify_MB/s'), ('image', many, 'cat_MB/s'))]),
+        Row('configurations retrieved of one domain with 6 devices: domains/s ours; libxl\'s on '
+            'the same store', 'reported',
+            [Cell(('config', cfg_many, 'ours/s'), form='{:.0f}'),
+             Cell(('config', cfg_many, 'libxl/s'), form='{:.0f}')]),
+        Row(f'all of {int(cfg_many):,} domains listed ÷ their keys read raw, pipelined; per '
+            f'domain ÷ with {cfg_few}', '≤ 2; ≤ 1.1',
+            [Cell(('config', cfg_many, 'list/raw'), at_most=2),
+             Cell(('config', cfg_many, 'list_us/domain'), ('config', cfg_few, 'list_us/domain'),
+                  at_most=1.1)]),
+        Row(f'{int(cfg_many):,} domains listed, ms; the same keys one by one with libxenstore, ms; '
+            'round trips for one domain; peak MB', 'reported',
+            [Cell(('config', cfg_many, 'list_ms'), form='{:.0f}'),
+             Cell(('config', cfg_many, 'single_ms'), form='{:.0f}'),
+             Cell(('config', cfg_many, 'trips'), form='{:.0f}'),
+             Cell(('config', cfg_many, 'peak_MB'), form='{:.0f}')]),
     ]
 
 
