@@ -179,33 +179,62 @@ static int each_gone(struct each *e)
 	return r;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Each once and in ascending order, in which all take their locks. */
+static size_t domids_sort(uint32_t *domids, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(domids, n, sizeof(*domids), by_number);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || domids[i] != domids[kept - 1])
+			domids[kept++] = domids[i];
+	return kept;
+}
+
+int config_domids(struct config_call *call, char **words, int n, uint32_t **ret, size_t *ret_n)
+{
+	uint32_t *domids;
+	int r;
+
+	if (!n) {
+		r = drover_config_domids(call->c, ret, ret_n);
+		return r ? config_fail(call, NULL, r) : 0;
+	}
+	domids = cli_must(calloc((size_t)n, sizeof(*domids)));
+	for (int i = 0; i < n; i++) {
+		r = config_find(call, words[i], &domids[i]);
+		if (r) {
+			free(domids);
+			return r;
+		}
+	}
+	*ret_n = domids_sort(domids, (size_t)n);
+	*ret = domids;
+	return 0;
+}
+
 int config_each(struct config_call *call, char **words, int n, enum drover_config_view view,
 		config_each_fn *fn, void *data)
 {
 	struct each e = { .call = call, .fn = fn, .data = data, .named = n > 0 };
-	uint32_t *domids = NULL;
-	size_t n_domids = 0;
-	int r = 0;
+	uint32_t *domids;
+	size_t n_domids;
+	int r = config_domids(call, words, n, &domids, &n_domids);
 
-	if (n) {
-		domids = cli_must(calloc((size_t)n, sizeof(*domids)));
-		for (; n_domids < (size_t)n; n_domids++) {
-			r = config_find(call, words[n_domids], &domids[n_domids]);
-			if (r)
-				break;
-		}
-	} else {
-		r = drover_config_domids(call->c, &domids, &n_domids);
-		if (r)
-			r = config_fail(call, NULL, r);
-	}
-	if (!r) {
-		r = drover_config_retrieve_many(call->c, domids, n_domids, view, call->flags,
-						each_domain, &e);
-		if (!r)
-			r = each_gone(&e);
-		r = e.status ? e.status : r ? config_fail(call, NULL, r) : 0;
-	}
+	if (r)
+		return r;
+	r = drover_config_retrieve_many(call->c, domids, n_domids, view, call->flags, each_domain,
+					&e);
+	if (!r)
+		r = each_gone(&e);
+	r = e.status ? e.status : r ? config_fail(call, NULL, r) : 0;
 	free(domids);
 	free(e.gone);
 	return r;

@@ -82,6 +82,12 @@ int config_find(struct config_call *call, const char *word, uint32_t *ret_domid)
 
 /* ---- many domains ---- */
 
+/*
+ * The domids that n words name, or of all of the store where n is 0; each once, ascending, to be
+ * freed. 0, or an exit status, and why was said.
+ */
+int config_domids(struct config_call *call, char **words, int n, uint32_t **ret, size_t *ret_n);
+
 /* One of them: its configuration (the callee's) or why there is none, which is borrowed. */
 typedef void config_each_fn(void *data, uint32_t domid, int err, const char *why,
 			    struct drover_domain_config *config);

@@ -88,9 +88,9 @@ int cli_config_canon(int argc, char **argv)
 		if (letter != OPT_LAYOUT)
 			return status;
 		else if (!read_layout(optarg, &layout))
-			return cli_usage("config canon", "no such layout: %s", optarg);
+			return cli_usage("config", "canon: no such layout: %s", optarg);
 	if (optind + 1 != argc)
-		return cli_usage("config canon", "FILE is missing, or more than one");
+		return cli_usage("config", "canon: FILE is missing, or more than one");
 	name = argv[optind];
 	f = strcmp(name, "-") != 0 ? fopen(name, "r") : stdin;
 	if (!f)

@@ -249,28 +249,21 @@ static void repair_domain(struct repairing *r, uint32_t domid)
 
 static int repair_run(struct repairing *r, char **words, int n)
 {
-	uint32_t *domids = NULL;
-	size_t n_domids = 0;
-	int e = 0;
+	uint32_t *domids;
+	size_t n_domids;
+	int e = config_domids(r->call, words, n, &domids, &n_domids);
 
-	if (n) {
-		domids = cli_must(calloc((size_t)n, sizeof(*domids)));
-		for (; !e && n_domids < (size_t)n; n_domids += !e)
-			e = config_find(r->call, words[n_domids], &domids[n_domids]);
-	} else {
-		e = drover_config_domids(r->call->c, &domids, &n_domids);
-		if (e)
-			e = config_fail(r->call, NULL, e);
-	}
+	if (e)
+		return e;
 	r->list = cli_must(json_object_new_array());
-	for (size_t i = 0; !e && i < n_domids; i++)
+	for (size_t i = 0; i < n_domids; i++)
 		repair_domain(r, domids[i]);
-	if (!e && r->call->json)
+	if (r->call->json)
 		config_json_print(json_object_get(r->list));
 	json_object_put(r->list);
 	free(domids);
-	if (e || r->status)
-		return e ? e : r->status;
+	if (r->status)
+		return r->status;
 	return r->found && r->flags & DROVER_REPAIR_DRY_RUN ? CLI_FAILED : CLI_OK;
 }
 

@@ -253,7 +253,8 @@ class Host:
             self.rm("/vm/" + words[0])
         for name in os.listdir(self.userdata) if files and words else ():
             if name.startswith("userdata-") and ".%d.%s." % (domid, words[0]) in name:
-                os.unlink(self.userdata + "/" + name)
+                with contextlib.suppress(FileNotFoundError):    # a lock that was let go
+                    os.unlink(self.userdata + "/" + name)
 
     def uuid(self, domid):
         return self.domains[domid][0]
@@ -263,8 +264,10 @@ class Host:
 
     def set_record(self, domid, tree):
         path = self.file(domid)
+        # An empty map, as libxl prints it.
+        text = re.sub(r"(?m)^( *)(.*)\{\}", r"\1\2{\n\n\1}", json.dumps(tree, indent=4))
         with open(path + ".new", "w") as f:
-            f.write(json.dumps(tree, indent=4) + "\n\0")
+            f.write(text + "\n\0")
         os.rename(path + ".new", path)
 
     def record(self, domid):
