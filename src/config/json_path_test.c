@@ -29,66 +29,70 @@ static struct json_object *must_read(const char *text)
 static const char *const base = "{\"b_info\":{\"type.hvm\":{}},\"disks\":[{\"vdev\":\"xvda\"}],"
 				"\"nics\":[{\"devid\":0},{\"devid\":1}]}";
 
+static const char *const set_cases[][3] = {
+	/* path, text, what is got then (NULL: it is at its default) */
+	{ "c_info.name", "x y", "x y" },
+	{ "c_info.name", "", NULL },
+	{ "c_info.hap", "YES", "true" },
+	{ "c_info.hap", "off", "false" },
+	{ "c_info.hap", "0", "false" },
+	{ "c_info.type", "HVM", "hvm" },
+	{ "c_info.uuid", "6F1C2B3A-0d4e-4f5a-9b6c-7d8e9f0a1b2c",
+	  "6f1c2b3a-0d4e-4f5a-9b6c-7d8e9f0a1b2c" },
+	{ "c_info.ssidref", "0x1F", "31" },
+	{ "c_info.ssidref", "010", "10" },
+	{ "c_info.xsdata", "{\"a\":\"b\"}", "{\"a\":\"b\"}" },
+	{ "b_info.max_memkb", "18446744073709551614", "18446744073709551614" },
+	{ "b_info.max_memkb", "18446744073709551615", NULL },
+	{ "b_info.sched_params.weight", "-7", "-7" },
+	{ "b_info.cpumap", "0-3,5", "0-3,5" },
+	{ "b_info.cpumap", "5,0,1,1-3,2", "0-3,5" },
+	{ "b_info.cpumap", "none", NULL },
+	{ "b_info.extra", "a,b\\,c,\\\\", "a,b\\,c,\\\\" },
+	{ "b_info.extra", "\\", "\\" },
+	{ "b_info.irqs", "3,0x10", "3,16" },
+	{ "b_info.irqs.0", "4", "4" },
+	{ "b_info.vcpu_hard_affinity.0", "1-2", "1-2" },
+	{ "b_info.vcpu_hard_affinity.0", "none", "none" },
+	{ "b_info.cpuid", "[{\"leaf\":1}]", "{\"cpuid\":[{\"leaf\":1}],\"msr\":[]}" },
+	{ "b_info.type.hvm.bios", "ovmf", "ovmf" },
+	{ "b_info.type.hvm.vnc.enable", "true", "true" },
+	{ "b_info.type.hvm.ms_vm_genid", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16",
+	  "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16" },
+	{ "b_info.type", "hvm", "hvm" },
+	{ "disks.0.readwrite", "1", "1" },
+	{ "disks.0.format", "QCOW2", "qcow2" },
+	{ "disks.0.direct_io_safe", "on", "true" },
+	{ "disks.0.direct_io_safe", "off", NULL },
+	{ "disks.1.vdev", "xvdb", "xvdb" },
+	{ "nics.1.mac", "00:16:3E:00:00:01", "00:16:3e:00:00:01" },
+	{ "nics.1.devid", "-1", NULL },
+	{ "vdispls.0.connectors.0.width", "640", "640" },
+	{ "vsnds.0.params.sample_formats", "S8,u8", "s8,u8" },
+	{ "channels.0.connection", "PTY", "pty" },
+	{ "channels.0.connection", "unknown", NULL },
+	{ "channels.0.connection.socket.path", "/x", "/x" },
+	{ "usbdevs.0.type.hostdev.hostbus", "3", "3" },
+	{ "usbdevs.0.type", "hostdev", "hostdev" },
+};
+
 static void what_is_set_is_got(void **state)
 {
-	static const char *const cases[][3] = {
-		/* path, text, what is got then (NULL: it is at its default) */
-		{ "c_info.name", "x y", "x y" },
-		{ "c_info.name", "", NULL },
-		{ "c_info.hap", "YES", "true" },
-		{ "c_info.hap", "off", "false" },
-		{ "c_info.hap", "0", "false" },
-		{ "c_info.type", "HVM", "hvm" },
-		{ "c_info.uuid", "6F1C2B3A-0d4e-4f5a-9b6c-7d8e9f0a1b2c",
-		  "6f1c2b3a-0d4e-4f5a-9b6c-7d8e9f0a1b2c" },
-		{ "c_info.ssidref", "0x1F", "31" },
-		{ "c_info.ssidref", "010", "10" },
-		{ "c_info.xsdata", "{\"a\":\"b\"}", "{\"a\":\"b\"}" },
-		{ "b_info.max_memkb", "18446744073709551614", "18446744073709551614" },
-		{ "b_info.max_memkb", "18446744073709551615", NULL },
-		{ "b_info.sched_params.weight", "-7", "-7" },
-		{ "b_info.cpumap", "0-3,5", "0-3,5" },
-		{ "b_info.cpumap", "5,0,1,1-3,2", "0-3,5" },
-		{ "b_info.cpumap", "none", NULL },
-		{ "b_info.extra", "a,b\\,c,\\\\", "a,b\\,c,\\\\" },
-		{ "b_info.extra", "\\", "\\" },
-		{ "b_info.irqs", "3,0x10", "3,16" },
-		{ "b_info.irqs.0", "4", "4" },
-		{ "b_info.vcpu_hard_affinity.0", "1-2", "1-2" },
-		{ "b_info.vcpu_hard_affinity.0", "none", "none" },
-		{ "b_info.cpuid", "[{\"leaf\":1}]", "{\"cpuid\":[{\"leaf\":1}],\"msr\":[]}" },
-		{ "b_info.type.hvm.bios", "ovmf", "ovmf" },
-		{ "b_info.type.hvm.vnc.enable", "true", "true" },
-		{ "b_info.type.hvm.ms_vm_genid", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16",
-		  "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16" },
-		{ "b_info.type", "hvm", "hvm" },
-		{ "disks.0.readwrite", "1", "1" },
-		{ "disks.0.format", "QCOW2", "qcow2" },
-		{ "disks.0.direct_io_safe", "on", "true" },
-		{ "disks.0.direct_io_safe", "off", NULL },
-		{ "disks.1.vdev", "xvdb", "xvdb" },
-		{ "nics.1.mac", "00:16:3E:00:00:01", "00:16:3e:00:00:01" },
-		{ "nics.1.devid", "-1", NULL },
-		{ "vdispls.0.connectors.0.width", "640", "640" },
-		{ "vsnds.0.params.sample_formats", "S8,u8", "s8,u8" },
-		{ "channels.0.connection", "PTY", "pty" },
-		{ "channels.0.connection", "unknown", NULL },
-		{ "channels.0.connection.socket.path", "/x", "/x" },
-		{ "usbdevs.0.type.hostdev.hostbus", "3", "3" },
-		{ "usbdevs.0.type", "hostdev", "hostdev" },
-	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(set_cases); i++) {
 		struct json_object *o = must_read(base);
 		struct conf_err err = { "" };
 		char *text = NULL;
 
-		if (conf_json_set(schema_domain_config(), o, cases[i][0], cases[i][1], &err))
-			fail_msg("%s: %s", cases[i][0], err.text);
-		assert_int_equal(conf_json_get(schema_domain_config(), o, cases[i][0], &text), 0);
-		if (!cases[i][2] ? !!text : !text || strcmp(text, cases[i][2]) != 0)
-			fail_msg("%s=%s: %s", cases[i][0], cases[i][1], text ? text : "default");
+		if (conf_json_set(schema_domain_config(), o, set_cases[i][0], set_cases[i][1],
+				  &err))
+			fail_msg("%s: %s", set_cases[i][0], err.text);
+		assert_int_equal(conf_json_get(schema_domain_config(), o, set_cases[i][0], &text),
+				 0);
+		if (!set_cases[i][2] ? !!text : !text || strcmp(text, set_cases[i][2]) != 0)
+			fail_msg("%s=%s: %s", set_cases[i][0], set_cases[i][1],
+				 text ? text : "default");
 		free(text);
 		/* What was set leaves nothing for canonical form to do. */
 		text = conf_json_line(o);
@@ -241,12 +245,12 @@ static int stop_at_second(void *data, const char *path, const char *value)
 static void each_value_set_elsewhere_makes_the_same(void **state)
 {
 	struct json_object *o = must_read(
-		"{\"c_info\":{\"type\":\"hvm\",\"name\":\"n\",\"xsdata\":{\"k\":\"v\",\"n\":null}},"
+		"{\"c_info\":{\"type\":\"hvm\",\"xsdata\":{\"k\":\"v\",\"n\":null}},"
 		"\"b_info\":{\"max_memkb\":9,\"cpumap\":[0,2,3],\"extra\":[\"a,b\",\"\"],"
 		"\"extra_pv\":[\"\"],\"extra_hvm\":[\"\\\\\"],\"irqs\":[4,5],"
 		"\"vcpu_soft_affinity\":[[],[7]],\"iomem\":[{\"start\":1},{\"number\":2}],"
 		"\"cpuid\":[{\"leaf\":1,\"eax\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx1\"}],"
-		"\"type.hvm\":{\"bios\":\"ovmf\",\"vnc\":{\"display\":-3},\"serial_list\":[\"x\"]}},"
+		"\"type.hvm\":{\"bios\":\"ovmf\",\"vnc\":{\"display\":-3},\"boot\":\"c\"}},"
 		"\"disks\":[{\"vdev\":\"xvda\"},{\"vdev\":\"xvdb\",\"direct_io_safe\":true}],"
 		"\"channels\":[{\"connection.socket\":{\"path\":\"/c\"}},{\"connection.pty\":{}}],"
 		"\"usbdevs\":[{\"ctrl\":0,\"type.hostdev\":{\"hostbus\":1}}],"

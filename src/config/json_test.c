@@ -221,75 +221,71 @@ static void one_nul_may_end_a_record(void **state)
 
 /* ---- canonical form ---- */
 
+static const char *const forms[][3] = {
+	/* text, where to look, what is there ("-": nothing) */
+	{ "{}", "",
+	  "{\"c_info\":{},\"b_info\":{\"sched_params\":{},\"type.invalid\":{},"
+	  "\"arch_arm\":{\"arm_sci\":{}},\"arch_x86\":{},"
+	  "\"xenstore_quota\":{}}}" },
+	{ "{\"c_info\":{\"type\":\"PvH\"}}", "c_info/type", "\"pvh\"" },
+	{ "{\"c_info\":{\"type\":\"invalid\"}}", "c_info", "{}" },
+	{ "{\"c_info\":{\"name\":null,\"type\":null}}", "c_info", "{}" },
+	{ "{\"c_info\":{\"name\":\"\"}}", "c_info", "{\"name\":\"\"}" },
+	{ "{\"c_info\":{\"hap\":\"<default>\",\"oos\":\"False\"}}", "c_info",
+	  "{\"oos\":\"False\"}" },
+	{ "{\"c_info\":{\"uuid\":\"6F1C2B3A-0D4E-4F5A-9B6C-7D8E9F0A1B2C\"}}", "c_info/uuid",
+	  "\"6f1c2b3a-0d4e-4f5a-9b6c-7d8e9f0a1b2c\"" },
+	{ "{\"c_info\":{\"uuid\":\"00000000-0000-0000-0000-000000000000\"}}", "c_info", "{}" },
+	{ "{\"c_info\":{\"xsdata\":{}}}", "c_info", "{}" },
+	{ "{\"c_info\":{\"xsdata\":{\"b\":\"1\",\"a\":null}}}", "c_info/xsdata",
+	  "{\"b\":\"1\",\"a\":null}" },
+	{ "{\"b_info\":{\"max_memkb\":18446744073709551615,\"video_memkb\":0}}", "b_info/max_memkb",
+	  "-" },
+	{ "{\"b_info\":{\"max_memkb\":18446744073709551614}}", "b_info/max_memkb",
+	  "18446744073709551614" },
+	{ "{\"b_info\":{\"video_memkb\":0}}", "b_info/video_memkb", "0" },
+	{ "{\"b_info\":{\"max_grant_frames\":4294967295}}", "b_info/max_grant_frames", "-" },
+	{ "{\"b_info\":{\"max_grant_version\":-1}}", "b_info/max_grant_version", "-" },
+	{ "{\"b_info\":{\"rtc_timeoffset\":-0}}", "b_info/rtc_timeoffset", "-" },
+	{ "{\"b_info\":{\"cpumap\":[3,1,2,1],\"nodemap\":[]}}", "b_info/cpumap", "[1,2,3]" },
+	{ "{\"b_info\":{\"nodemap\":[]}}", "b_info/nodemap", "-" },
+	{ "{\"b_info\":{\"vcpu_hard_affinity\":[[],[2,0]]}}", "b_info/vcpu_hard_affinity",
+	  "[[],[0,2]]" },
+	{ "{\"b_info\":{\"extra\":[]}}", "b_info/extra", "-" },
+	{ "{\"b_info\":{\"ioports\":[]}}", "b_info/ioports", "-" },
+	{ "{\"b_info\":{\"vnuma_nodes\":[{}]}}", "b_info/vnuma_nodes", "[{}]" },
+	{ "{\"b_info\":{\"cpuid\":[{\"leaf\":1,\"subleaf\":4294967295}]}}", "b_info/cpuid",
+	  "{\"cpuid\":[{\"leaf\":1}],\"msr\":[]}" },
+	{ "{\"b_info\":{\"cpuid\":[]}}", "b_info/cpuid", "-" },
+	{ "{\"b_info\":{\"cpuid\":{}}}", "b_info/cpuid", "-" },
+	{ "{\"b_info\":{\"type.hvm\":{}}}", "b_info/type.hvm",
+	  "{\"vga\":{},\"vnc\":{},\"sdl\":{},\"spice\":{},\"rdm\":{}}" },
+	{ "{\"b_info\":{\"type.hvm\":{\"ms_vm_genid\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}}",
+	  "b_info/type.hvm/ms_vm_genid", "-" },
+	{ "{\"disks\":[{\"readwrite\":0,\"removable\":1}]}", "disks", "[{\"removable\":1}]" },
+	{ "{\"nics\":[{\"devid\":0,\"mac\":\"00:16:3E:AA:BB:CC\"}]}", "nics",
+	  "[{\"devid\":0,\"mac\":\"00:16:3e:aa:bb:cc\"}]" },
+	{ "{\"nics\":[{\"devid\":-1,\"mac\":\"00:00:00:00:00:00\"}]}", "nics", "[{}]" },
+	{ "{\"nics\":[]}", "nics", "-" },
+	{ "{\"channels\":[{}]}", "channels", "[{\"connection.unknown\":{}}]" },
+	{ "{\"usbdevs\":[{}]}", "usbdevs", "[{}]" },
+	{ "{\"on_poweroff\":\"destroy\",\"on_crash\":\"RESTART\"}", "on_poweroff", "-" },
+	{ "{\"x\":{\"y\":[1e2,null,{\"z\":-0.50}]}}", "x", "{\"y\":[1e2,null,{\"z\":-0.50}]}" },
+	{ "{\"disks\":[{\"tomorrow\":[]}]}", "disks/0/tomorrow", "[]" },
+	{ "{\"c_info\":{\"name\":\"\\u00e9\\ud83d\\ude00\\/\\n\"}}", "c_info/name",
+	  "\"\xc3\xa9\xf0\x9f\x98\x80/\\n\"" },
+};
+
 static void what_means_the_same_has_one_form(void **state)
 {
-	static const char *const cases[][3] = {
-		/* text, where to look, what is there ("-": nothing) */
-		{ "{}", "",
-		  "{\"c_info\":{},\"b_info\":{\"sched_params\":{},\"type.invalid\":{},"
-		  "\"arch_arm\":{\"arm_sci\":{}},\"arch_x86\":{},"
-		  "\"xenstore_quota\":{}}}" },
-		{ "{\"c_info\":{\"type\":\"PvH\"}}", "c_info/type", "\"pvh\"" },
-		{ "{\"c_info\":{\"type\":\"invalid\"}}", "c_info", "{}" },
-		{ "{\"c_info\":{\"name\":null,\"type\":null}}", "c_info", "{}" },
-		{ "{\"c_info\":{\"name\":\"\"}}", "c_info", "{\"name\":\"\"}" },
-		{ "{\"c_info\":{\"hap\":\"<default>\",\"oos\":\"False\"}}", "c_info",
-		  "{\"oos\":\"False\"}" },
-		{ "{\"c_info\":{\"uuid\":\"6F1C2B3A-0D4E-4F5A-9B6C-7D8E9F0A1B2C\"}}", "c_info/uuid",
-		  "\"6f1c2b3a-0d4e-4f5a-9b6c-7d8e9f0a1b2c\"" },
-		{ "{\"c_info\":{\"uuid\":\"00000000-0000-0000-0000-000000000000\"}}", "c_info",
-		  "{}" },
-		{ "{\"c_info\":{\"xsdata\":{}}}", "c_info", "{}" },
-		{ "{\"c_info\":{\"xsdata\":{\"b\":\"1\",\"a\":null}}}", "c_info/xsdata",
-		  "{\"b\":\"1\",\"a\":null}" },
-		{ "{\"b_info\":{\"max_memkb\":18446744073709551615,\"video_memkb\":0}}",
-		  "b_info/max_memkb", "-" },
-		{ "{\"b_info\":{\"max_memkb\":18446744073709551614}}", "b_info/max_memkb",
-		  "18446744073709551614" },
-		{ "{\"b_info\":{\"video_memkb\":0}}", "b_info/video_memkb", "0" },
-		{ "{\"b_info\":{\"max_grant_frames\":4294967295}}", "b_info/max_grant_frames",
-		  "-" },
-		{ "{\"b_info\":{\"max_grant_version\":-1}}", "b_info/max_grant_version", "-" },
-		{ "{\"b_info\":{\"rtc_timeoffset\":-0}}", "b_info/rtc_timeoffset", "-" },
-		{ "{\"b_info\":{\"cpumap\":[3,1,2,1],\"nodemap\":[]}}", "b_info/cpumap",
-		  "[1,2,3]" },
-		{ "{\"b_info\":{\"nodemap\":[]}}", "b_info/nodemap", "-" },
-		{ "{\"b_info\":{\"vcpu_hard_affinity\":[[],[2,0]]}}", "b_info/vcpu_hard_affinity",
-		  "[[],[0,2]]" },
-		{ "{\"b_info\":{\"extra\":[]}}", "b_info/extra", "-" },
-		{ "{\"b_info\":{\"ioports\":[]}}", "b_info/ioports", "-" },
-		{ "{\"b_info\":{\"vnuma_nodes\":[{}]}}", "b_info/vnuma_nodes", "[{}]" },
-		{ "{\"b_info\":{\"cpuid\":[{\"leaf\":1,\"subleaf\":4294967295}]}}", "b_info/cpuid",
-		  "{\"cpuid\":[{\"leaf\":1}],\"msr\":[]}" },
-		{ "{\"b_info\":{\"cpuid\":[]}}", "b_info/cpuid", "-" },
-		{ "{\"b_info\":{\"cpuid\":{}}}", "b_info/cpuid", "-" },
-		{ "{\"b_info\":{\"type.hvm\":{}}}", "b_info/type.hvm",
-		  "{\"vga\":{},\"vnc\":{},\"sdl\":{},\"spice\":{},\"rdm\":{}}" },
-		{ "{\"b_info\":{\"type.hvm\":{\"ms_vm_genid\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}}",
-		  "b_info/type.hvm/ms_vm_genid", "-" },
-		{ "{\"disks\":[{\"readwrite\":0,\"removable\":1}]}", "disks",
-		  "[{\"removable\":1}]" },
-		{ "{\"nics\":[{\"devid\":0,\"mac\":\"00:16:3E:AA:BB:CC\"}]}", "nics",
-		  "[{\"devid\":0,\"mac\":\"00:16:3e:aa:bb:cc\"}]" },
-		{ "{\"nics\":[{\"devid\":-1,\"mac\":\"00:00:00:00:00:00\"}]}", "nics", "[{}]" },
-		{ "{\"nics\":[]}", "nics", "-" },
-		{ "{\"channels\":[{}]}", "channels", "[{\"connection.unknown\":{}}]" },
-		{ "{\"usbdevs\":[{}]}", "usbdevs", "[{}]" },
-		{ "{\"on_poweroff\":\"destroy\",\"on_crash\":\"RESTART\"}", "on_poweroff", "-" },
-		{ "{\"x\":{\"y\":[1e2,null,{\"z\":-0.50}]}}", "x",
-		  "{\"y\":[1e2,null,{\"z\":-0.50}]}" },
-		{ "{\"disks\":[{\"tomorrow\":[]}]}", "disks/0/tomorrow", "[]" },
-		{ "{\"c_info\":{\"name\":\"\\u00e9\\ud83d\\ude00\\/\\n\"}}", "c_info/name",
-		  "\"\xc3\xa9\xf0\x9f\x98\x80/\\n\"" },
-	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct json_object *o = must_read(cases[i][0]);
-		char *line = line_at(o, cases[i][1]);
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct json_object *o = must_read(forms[i][0]);
+		char *line = line_at(o, forms[i][1]);
 
-		if (strcmp(line, cases[i][2]) != 0)
-			fail_msg("%s: %s, not %s", cases[i][0], line, cases[i][2]);
+		if (strcmp(line, forms[i][2]) != 0)
+			fail_msg("%s: %s, not %s", forms[i][0], line, forms[i][2]);
 		free(line);
 		json_object_put(o);
 	}
