@@ -29,7 +29,10 @@ struct attach {
 	char id[CLASS_ID_MAX];
 	struct conf_domain d;
 	struct change_place place;
-	struct conf_values back; /* what the backend's directory is given */
+	struct conf_values back;    /* what the backend's directory is given */
+	struct json_object *config; /* owned: the record before */
+	char *text;		    /* owned: its file */
+	size_t text_len;
 	/* what was done, to be undone */
 	bool assigned, intent, record, keys, scripted;
 };
@@ -40,6 +43,8 @@ static void attach_fini(struct attach *a)
 	change_place_fini(&a->place);
 	conf_values_fini(&a->back);
 	json_object_put(a->entry);
+	json_object_put(a->config);
+	free(a->text);
 }
 
 /* ---- before anything is written ---- */
@@ -141,7 +146,8 @@ static int clear_back(struct attach *a, struct keys *keys)
 			r = 0;
 	}
 	if (!r && value[0] && value[1] && strcmp(value[1], "6") != 0) {
-		r = keys_add(keys, KEYS_ABSENT, a->place.back, NULL, 0, 0, err);
+		r = conf_fail(err, -EEXIST, "%s %s of domain %" PRIu32 ": %s is another's device",
+			      class_name(a->k), a->id, a->d.domid, a->place.back);
 	} else if (!r) {
 		for (size_t i = 0; i < ARRAY_LEN(names) && !r; i++)
 			r = keys_add(keys, KEYS_EXPECT, path[i], value[i], 0, 0, err);
@@ -174,11 +180,17 @@ static int directory_keys(struct attach *a, struct keys *keys)
 	return r;
 }
 
-/* Before the intent: what will be written is known, and the script is there. */
+/* Before the intent: what will be written is known, what was, too, and the script is there. */
 static int prepare(struct attach *a, struct keys *keys)
 {
-	int r;
+	int r = userdata_read(a->c->userdata, a->d.domid, a->d.uuid, USERDATA_RECORD, &a->c->err,
+			      &a->text, &a->text_len);
 
+	if (r)
+		return r;
+	a->config = conf_json_copy(a->d.config);
+	if (!a->config)
+		return conf_no_memory(&a->c->err);
 	if (class_place(a->k) == CLASS_ENTRY)
 		return 0;
 	r = directory_keys(a, keys);
@@ -267,7 +279,7 @@ static int finish(struct attach *a)
 
 	if (r)
 		return r;
-	if (!conf_snapshot_find(a->d.store, class_kind(a->k), a->place.devid))
+	if (!change_place_dev(a->d.store, a->k, &a->place))
 		return conf_fail(&a->c->err, -ENOENT,
 				 "%s %s of domain %" PRIu32
 				 ": taken away by somebody else meanwhile",
@@ -285,6 +297,19 @@ static int undo_keys(struct attach *a)
 	return keys_remove_place(a->c, &a->d, &a->place, false);
 }
 
+/* The record without the entry: the file that it was, if nobody changed anything else in it. */
+static int undo_record(struct attach *a)
+{
+	struct drover_config *c = a->c;
+
+	if (!change_entry_del(a->d.config, a->k, a->id))
+		return 0;
+	if (!conf_json_equal(a->d.config, a->config))
+		return conf_domain_store_record(c, &a->d);
+	return userdata_write(c->userdata, a->d.domid, a->d.uuid, USERDATA_RECORD, a->text,
+			      a->text_len, false, &c->err);
+}
+
 static int undo_locked(struct attach *a)
 {
 	struct drover_config *c = a->c;
@@ -292,8 +317,8 @@ static int undo_locked(struct attach *a)
 
 	if (a->keys)
 		r = undo_keys(a);
-	if (!r && a->record && change_entry_del(a->d.config, a->k, a->id))
-		r = conf_domain_store_record(c, &a->d);
+	if (!r && a->record)
+		r = undo_record(a);
 	if (!r && a->intent)
 		r = intents_drop(c->userdata, a->d.domid, a->d.uuid, class_name(a->k), a->id,
 				 &c->err);

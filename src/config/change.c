@@ -149,6 +149,7 @@ static int backend_domid(struct drover_config *c, struct json_object *entry, uin
 void change_place_fini(struct change_place *p)
 {
 	free(p->type);
+	free(p->name);
 	free(p->front);
 	free(p->back);
 	free(p->libxl);
@@ -173,8 +174,10 @@ static int place_begin(const struct conf_domain *d, uint32_t backend, struct cha
 	if (!type)
 		type = conf_json_string(json_object_object_get(d->config, "c_info"), "type");
 	p->type = strdup(type ? type : "pv");
-	if (!p->type)
+	p->name = strdup(d->store->name ? d->store->name : "");
+	if (!p->type || !p->name)
 		return conf_no_memory(err);
+	p->where.name = p->name;
 	p->where.domid = d->domid;
 	p->where.backend_domid = backend;
 	p->where.domain_type = p->type;
@@ -245,6 +248,50 @@ int change_place_of_dev(struct drover_config *c, const struct conf_domain *d,
 		ret->libxl = NULL;
 		return conf_no_memory(&c->err);
 	}
+	return 0;
+}
+
+const struct conf_dev *change_place_dev(const struct conf_snapshot *s, const struct conf_class *k,
+					const struct change_place *p)
+{
+	if (class_place(k) == CLASS_ENTRY)
+		return conf_snapshot_find(s, class_kind(k), p->devid);
+	for (size_t i = 0; i < s->n_devs; i++)
+		if (p->libxl && strcmp(s->devs[i].path, p->libxl) == 0)
+			return &s->devs[i];
+	return NULL;
+}
+
+int change_entry_settle(const struct conf_class *k, const struct conf_dev *dev, const char *id,
+			struct json_object *entry, struct conf_err *err, struct json_object **ret)
+{
+	static const char *const fields[] = { "backend", "specification", "type", "backend_type" };
+	CLEANUP_JSON struct json_object *stored = NULL;
+	struct json_object *copy = conf_json_copy(entry);
+	int r = copy ? 0 : -ENOMEM;
+
+	if (!r && class_from_store(k, dev, id, NULL, &stored) == -ENOMEM)
+		r = -ENOMEM;
+	for (size_t i = 0; i < ARRAY_LEN(fields) && !r && stored; i++) {
+		struct json_object *value = json_object_object_get(stored, fields[i]);
+
+		if (!value || json_object_object_get(copy, fields[i]))
+			continue;
+		if (json_object_object_add(copy, fields[i], json_object_get(value)))
+			r = -ENOMEM;
+	}
+	/* where that is not to be had of a damaged one, the kind of the directory tells */
+	if (!r && dev->backend_kind && !json_object_object_get(copy, "backend")) {
+		if (strcmp(dev->backend_kind, "vbd") == 0)
+			r = conf_json_set(class_schema(k), copy, "backend", "phy", err);
+		else if (strcmp(dev->backend_kind, "qdisk") == 0)
+			r = conf_json_set(class_schema(k), copy, "backend", "qdisk", err);
+	}
+	if (r) {
+		json_object_put(copy);
+		return conf_no_memory(err);
+	}
+	*ret = copy;
 	return 0;
 }
 

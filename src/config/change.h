@@ -19,8 +19,8 @@
 /* ---- where a device is ---- */
 
 struct change_place {
-	struct class_where where; /* domain_type is borrowed from type */
-	char *type;
+	struct class_where where; /* domain_type and name are borrowed from type and name */
+	char *type, *name;
 	char *front, *back, *libxl; /* its directories; NULL where the class has none. Owned */
 	char *kind;		    /* of the backend: "qdisk"; NULL without a backend. Owned */
 	uint32_t devid;
@@ -38,6 +38,17 @@ int change_place_find(struct drover_config *c, const struct conf_domain *d,
 /* Where a device of the store is. */
 int change_place_of_dev(struct drover_config *c, const struct conf_domain *d,
 			const struct conf_dev *dev, struct change_place *ret);
+
+/* The directory of a place in a domain's store, or NULL. */
+const struct conf_dev *change_place_dev(const struct conf_snapshot *s, const struct conf_class *k,
+					const struct change_place *p);
+
+/*
+ * A copy of an entry that says which kind of backend it has, as the store says it of dev, where
+ * the entry leaves that to whoever attaches it.
+ */
+int change_entry_settle(const struct conf_class *k, const struct conf_dev *dev, const char *id,
+			struct json_object *entry, struct conf_err *err, struct json_object **ret);
 
 /* Our own domain's id, as the store says; 0 where it does not. */
 int change_own_domid(struct drover_config *c, uint32_t *ret);

@@ -177,6 +177,18 @@ static int check_step(const struct keys_step *s, const struct conf_reply *reply,
 	return -EINVAL;
 }
 
+/* Stores take no node for a domain that the hypervisor does not know. */
+static int check_perms(const struct keys_step *s, const struct conf_reply *reply,
+		       struct conf_err *err)
+{
+	if (reply->err == ENOENT)
+		return conf_fail(err, -ENOENT,
+				 "store: %s: not to be had for domain %" PRIu32
+				 ": the hypervisor knows it, or another that may read it, no more",
+				 s->path, s->owner);
+	return reply->err ? refused(s, reply->err, err) : 0;
+}
+
 static int check_all(const struct conf_batch *b, const struct conf_domain *d,
 		     const struct keys *keys, struct conf_err *err)
 {
@@ -191,7 +203,7 @@ static int check_all(const struct conf_batch *b, const struct conf_domain *d,
 
 		r = check_step(s, conf_batch_reply(b, at++), err);
 		if (!r && s->op == KEYS_WRITE && s->owner != CLASS_DEVID_NONE)
-			r = check_step(s, conf_batch_reply(b, at++), err);
+			r = check_perms(s, conf_batch_reply(b, at++), err);
 	}
 	return r;
 }

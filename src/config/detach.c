@@ -23,7 +23,7 @@
 struct detach {
 	struct drover_config *c; /* borrowed */
 	const struct conf_class *k;
-	const char *id; /* borrowed */
+	char id[CLASS_ID_MAX];
 	bool force;
 	struct conf_domain d;
 	struct change_place place;
@@ -173,8 +173,7 @@ static int await_backend(struct detach *x)
 /* Somebody who knows no intents has attached it anew meanwhile: then that one stays. */
 static bool is_another(const struct detach *x)
 {
-	const struct conf_dev *dev =
-		conf_snapshot_find(x->d.store, class_kind(x->k), x->place.devid);
+	const struct conf_dev *dev = change_place_dev(x->d.store, x->k, &x->place);
 	const char *online = dev ? conf_values_get(&dev->back, "online") : NULL;
 
 	return x->asked && class_place(x->k) == CLASS_DIRECTORY && online &&
@@ -272,7 +271,7 @@ static int detach(struct detach *x, uint32_t domid)
 int drover_config_detach(struct drover_config *c, uint32_t domid, const char *class, const char *id,
 			 unsigned int flags)
 {
-	struct detach x = { .c = c, .id = id, .force = flags & DROVER_CHANGE_FORCE };
+	struct detach x = { .c = c, .force = flags & DROVER_CHANGE_FORCE };
 	int r = conf_session_begin(c);
 
 	if (r)
@@ -281,6 +280,8 @@ int drover_config_detach(struct drover_config *c, uint32_t domid, const char *cl
 	if (!x.k)
 		return conf_fail(&c->err, -EINVAL, "there is no class of devices \"%s\"", class);
 	r = change_check_host(c, x.k);
+	if (!r)
+		r = class_id_of_text(x.k, id, x.id, &c->err);
 	if (r)
 		return r;
 	x.d = (struct conf_domain){ .devices = USERDATA_LOCK_INIT, .record = USERDATA_LOCK_INIT };

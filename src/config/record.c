@@ -48,8 +48,12 @@ static int check_record(struct drover_config *c, const struct conf_domain *d,
 		return conf_fail(&c->err, -EINVAL,
 				 "c_info.uuid is %s, that of domain %" PRIu32 " is %s",
 				 uuid ? uuid : "not set", d->domid, d->uuid);
-	for (size_t i = 0; !r && (k = class_at(i)); i++)
-		r = check_list(c, config, k);
+	for (size_t i = 0; !r && (k = class_at(i)); i++) {
+		/* numbers that its maker left out are given as libxl gives them */
+		r = class_settle(k, config, &c->err);
+		if (!r)
+			r = check_list(c, config, k);
+	}
 	return r;
 }
 
@@ -74,16 +78,20 @@ static int write_record(struct drover_config *c, struct conf_domain *d, struct j
 int drover_config_record_create(struct drover_config *c, uint32_t domid,
 				const struct drover_domain_config *config)
 {
+	CLEANUP_JSON struct json_object *json = NULL;
 	struct conf_domain d;
 	int r = conf_session_begin(c);
 
 	if (r)
 		return r;
+	json = conf_json_copy(config->json);
+	if (!json)
+		return conf_no_memory(&c->err);
 	r = conf_domain_begin(c, domid, &d);
 	if (!r)
-		r = check_record(c, &d, config->json);
+		r = check_record(c, &d, json);
 	if (!r)
-		r = write_record(c, &d, config->json);
+		r = write_record(c, &d, json);
 	conf_domain_fini(&d);
 	return r;
 }

@@ -63,10 +63,12 @@ static int collect(struct repair *r, struct awaited *v, size_t *ret_n)
 	for (size_t i = 0; i < r->j.n && !e; i++) {
 		const struct conf_judged *j = &r->j.v[i];
 
-		if (!is_awaited(j))
+		/* one that is to go does in the end: what is said of it does not hang on the wait
+		 */
+		if (!is_awaited(j) || (j->verdict == DROVER_DETACHING && dry))
 			continue;
 		/* meant and maybe not yet said: the guest may let go before it is taken away */
-		if (j->verdict == DROVER_DETACHING && !dry)
+		if (j->verdict == DROVER_DETACHING)
 			e = change_ask_to_go(r->c, &r->d, j->dev->backend);
 		v[n++] = (struct awaited){
 			.what = j->verdict == DROVER_DETACHING ? AWAIT_CLOSE : AWAIT_CONNECT,

@@ -151,57 +151,26 @@ static int restore(struct drover_config *c, struct restoring *x, struct keys *re
 	return whole ? write_chosen(c, x, ret) : 0;
 }
 
-/*
- * The record's entry, with what it leaves open as the store has it: which backend serves a disk
- * is for libxl to choose, and need not be written down.
- */
-static int close_entry(const struct conf_judged *j, struct json_object *entry,
-		       struct json_object **ret)
-{
-	CLEANUP_JSON struct json_object *store = NULL, *own = conf_json_copy(entry);
-	struct conf_err why = { 0 };
-	int r = own ? 0 : -ENOMEM;
-
-	if (!r)
-		r = class_from_store(j->k, j->dev, j->id, &why, &store);
-	if (r == -ENOMEM)
-		return r;
-	if (!r) {
-		json_object_object_foreach(store, field, value)
-		{
-			if (!strncmp(field, "backend_dom", 11) ||
-			    json_object_object_get_ex(own, field, NULL))
-				continue;
-			if (!json_object_object_add(own, field, json_object_get(value)))
-				continue;
-			json_object_put(value);
-			return -ENOMEM;
-		}
-	}
-	*ret = TAKE(own);
-	return 0;
-}
-
 int repair_restore(struct drover_config *c, const struct conf_domain *d,
 		   const struct conf_judged *j, struct json_object *entry, struct keys *ret)
 {
 	struct change_place p = { .type = NULL };
 	struct restoring x = { .j = j };
-	CLEANUP_JSON struct json_object *closed = NULL;
 	struct conf_err was = c->err;
 	const char *state = conf_values_get(&j->dev->back, "state");
+	CLEANUP_JSON struct json_object *whole = NULL;
 	int r;
 
 	/* without a backend that says where it stands there is nothing to be made whole */
 	if (class_place(j->k) != CLASS_DIRECTORY || (j->dev->backend && !j->dev->has_backend) ||
 	    (j->dev->has_backend && !state))
 		return 0;
-	r = close_entry(j, entry, &closed);
-	if (r)
-		return conf_no_memory(&c->err);
-	r = change_place_find(c, d, j->k, closed, &p);
-	if (!r && (!j->dev->backend || (p.back && strcmp(p.back, j->dev->backend) == 0)))
-		r = class_nodes(j->k, closed, &p.where, &c->err, &x.nodes);
+	r = change_place_of_dev(c, d, j->dev, &p);
+	if (!r)
+		r = change_entry_settle(j->k, j->dev, j->id, entry, &c->err, &whole);
+	/* what lies elsewhere than the device does is not taken from these */
+	if (!r)
+		r = class_nodes(j->k, whole, &p.where, &c->err, &x.nodes);
 	if (!r)
 		r = restore(c, &x, ret);
 	else if (r != -ENOMEM)

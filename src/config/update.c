@@ -103,10 +103,16 @@ static int make_keys(struct update *u, struct keys *keys)
 {
 	struct change_place p = { .type = NULL };
 	struct class_nodes nodes = { .n = 0 };
+	CLEANUP_JSON struct json_object *old = NULL, *entry = NULL;
+	struct conf_err *err = &u->c->err;
 	int r = change_place_of_dev(u->c, &u->d, u->j->dev, &p);
 
 	if (!r)
-		r = class_update_nodes(u->k, u->j->live, u->entry, &p.where, &u->c->err, &nodes);
+		r = change_entry_settle(u->k, u->j->dev, u->id, u->j->live, err, &old);
+	if (!r)
+		r = change_entry_settle(u->k, u->j->dev, u->id, u->entry, err, &entry);
+	if (!r)
+		r = class_update_nodes(u->k, old, entry, &p.where, err, &nodes);
 	if (!r)
 		r = expect_old(u, &nodes, keys);
 	class_nodes_fini(&nodes);
