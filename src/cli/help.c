@@ -107,7 +107,7 @@ static const struct command {
 	  "  show DOM             what it has now; --persistent: what its record says\n"
 	  "  diff DOM             the two side by side, where they differ; --full: all\n"
 	  "  check [DOM...]       a verdict on each device; --faults: on those that need repair\n"
-	  "  repair DOM...|--all  makes the two agree; -n, --dry-run: only tells what it would do;\n"
+	  "  repair DOM...|--all  makes the two agree; -n, --dry-run: tells what it would do;\n"
 	  "                       --force: what a backend that is gone keeps goes, too\n"
 	  "  attach DOM CLASS KEY=VALUE...\n"
 	  "                       a device; a disk or nic also in xl's words:\n"
@@ -130,8 +130,9 @@ static const struct command {
 	  "      --no-scripts     hotplug scripts are somebody else's\n"
 	  "      --lock-timeout MS, --backend-timeout MS\n"
 	  "                       how long to wait for a lock, or for a backend (10000)\n"
-	  "Exit status: 0 done, 1 there are faults or differences, 2 the words are wrong, 3 refused:\n"
-	  "no such domain, a lock that is held, a store or a backend that does not answer.\n" },
+	  "Exit status: 0 done, 1 there are faults or differences, 2 the words are wrong,\n"
+	  "3 refused: no such domain, a lock that is held, a store or a backend that does\n"
+	  "not answer.\n" },
 	{ "image", cli_image, "COMMAND [OPTION]... FILE...",
 	  "images of a store or a domain, and libxl streams: look, check, convert, compare",
 	  "  dump FILE                  its records, a line each; --json\n"
