@@ -61,9 +61,9 @@ def config(name, of, kind="pv", vcpus=2, mem_kb=1048576, max_kb=2097152, **lists
             "max_vcpus": vcpus, "avail_vcpus": list(range(vcpus)), "max_memkb": max_kb,
             "target_memkb": mem_kb, "video_memkb": 0, "sched_params": {},
             "kernel": "/boot/vmlinuz", "cmdline": "root=/dev/xvda1 ro", "type." + kind: {},
-            "arch_arm": {}, "arch_x86": {}},
-        "on_reboot": "restart", "on_crash": "restart", "on_soft_reset": "soft_reset"}
+            "arch_arm": {}, "arch_x86": {}}}
     tree.update(lists)
+    tree.update(on_reboot="restart", on_crash="restart", on_soft_reset="soft_reset")
     return tree
 
 
