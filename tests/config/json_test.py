@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`drover config canon` held against Debian's libxl 4.17, octet by octet: what real xl makes of
-each file of the corpus, and every field of our tables with its default, with other values and with none.
-And records that nobody should accept.
+each file of the corpus, and every field of our tables with its default, with other values and with
+none. And records that nobody should accept.
 
 DROVER_CORPUS=FILE... runs only those of the corpus."""
 import functools
