@@ -21,6 +21,8 @@ struct listing {
 	struct json_object *list; /* owned: for programs */
 	FILE *text;		  /* -l: the objects between the brackets */
 	bool failed;
+	uint32_t *bare; /* owned: those without a record, which are asked for again */
+	size_t n_bare;
 };
 
 static const struct config_column columns[] = {
@@ -76,14 +78,18 @@ static char *devices_text(const struct drover_domain_config *config)
 }
 
 /* "ok", or what is not as it should be: "vbd xvdd half-added". To be freed. */
-static char *verdict_text(const struct drover_domain_config *config, enum config_tint *ret_tint)
+static char *verdict_text(const struct drover_domain_config *config, bool bare,
+			  enum config_tint *ret_tint)
 {
 	size_t n = drover_domain_config_report_len(config), len;
 	const char *between = "";
 	char *text;
-	FILE *to = cli_must(open_memstream(&text, &len));
+	FILE *to;
 
 	*ret_tint = CONFIG_PLAIN;
+	if (bare) /* so that all its devices are of the store alone */
+		return cli_must(strdup("no record"));
+	to = cli_must(open_memstream(&text, &len));
 	if (drover_domain_config_degraded(config)) {
 		fputs("degraded: no good record", to);
 		between = ", ";
@@ -111,7 +117,8 @@ static char *verdict_text(const struct drover_domain_config *config, enum config
 	return cli_must(text);
 }
 
-static void list_row(struct listing *l, uint32_t domid, struct drover_domain_config *config)
+static void list_row(struct listing *l, uint32_t domid, struct drover_domain_config *config,
+		     bool bare)
 {
 	char id[16], mem[24], vcpus[48], *name, *type, *devices, *verdict;
 	uint64_t kb = number_of(config, "b_info.target_memkb");
@@ -129,7 +136,7 @@ static void list_row(struct listing *l, uint32_t domid, struct drover_domain_con
 	word = drover_domain_config_get(config, "c_info.type");
 	type = cli_must(strdup(word ? word : "-"));
 	devices = devices_text(config);
-	verdict = verdict_text(config, &tint);
+	verdict = verdict_text(config, bare, &tint);
 	config_table_add(&l->rows, tint,
 			 (const char *[]){ name, id, type, mem, vcpus, devices, verdict });
 	free(name);
@@ -206,10 +213,10 @@ static int list_whole(struct listing *l, uint32_t domid, struct drover_domain_co
 
 static void list_error(struct listing *l, uint32_t domid, int err, const char *why)
 {
+	bool bare = err == -ENODATA, fault = !bare && config_is_fault(domid, err);
 	char id[16], *text;
 
-	if (config_is_fault(domid, err))
-		l->failed = true;
+	l->failed |= fault;
 	snprintf(id, sizeof(id), "%" PRIu32, domid);
 	if (l->whole) {
 		if (config_is_fault(domid, err))
@@ -221,9 +228,9 @@ static void list_error(struct listing *l, uint32_t domid, int err, const char *w
 			cli_must(NULL);
 		return;
 	}
-	if (asprintf(&text, "cannot be told: %s", why) < 0)
+	if (asprintf(&text, "%s%s", bare ? "no record" : "cannot be told: ", bare ? "" : why) < 0)
 		cli_must(NULL);
-	config_table_add(&l->rows, config_is_fault(domid, err) ? CONFIG_RED : CONFIG_PLAIN,
+	config_table_add(&l->rows, fault ? CONFIG_RED : CONFIG_PLAIN,
 			 (const char *[]){ "-", id, "-", "-", "-", "-", text });
 	free(text);
 }
@@ -233,15 +240,70 @@ static void list_domain(void *data, uint32_t domid, int err, const char *why,
 {
 	struct listing *l = data;
 
+	if (err == -ENODATA && !l->whole) {
+		l->bare = cli_must(reallocarray(l->bare, l->n_bare + 1, sizeof(*l->bare)));
+		l->bare[l->n_bare++] = domid;
+		return;
+	}
 	if (!err && l->whole)
 		err = list_whole(l, domid, config);
 	else if (!err && l->call->json)
 		list_object(l, domid, config);
 	else if (!err)
-		list_row(l, domid, config);
+		list_row(l, domid, config, false);
 	if (err)
 		list_error(l, domid, err, *why ? why : strerror(-err));
 	drover_domain_config_free(config);
+}
+
+/* One without a record, as the store knows it: many a domain was never given one. */
+static int list_bare(void *data, uint32_t domid, int err, struct drover_domain_config *config)
+{
+	struct listing *l = data;
+
+	if (err == -ENOENT)
+		return 0; /* it went */
+	if (err)
+		list_error(l, domid, -ENODATA, "no record");
+	else if (l->call->json)
+		list_object(l, domid, config);
+	else
+		list_row(l, domid, config, true);
+	drover_domain_config_free(config);
+	return 0;
+}
+
+static int rows_by_domid(const void *pa, const void *pb)
+{
+	const struct config_row *a = pa, *b = pb;
+	unsigned long x = strtoul(a->cell[1], NULL, 10), y = strtoul(b->cell[1], NULL, 10);
+
+	return x < y ? -1 : x > y;
+}
+
+static int objects_by_domid(const void *pa, const void *pb)
+{
+	struct json_object *const *a = pa, *const *b = pb;
+	int64_t x = json_object_get_int64(json_object_object_get(*a, "domid"));
+	int64_t y = json_object_get_int64(json_object_object_get(*b, "domid"));
+
+	return x < y ? -1 : x > y;
+}
+
+static int list_all(struct listing *l, char **words, int n)
+{
+	int r = config_each(l->call, words, n, DROVER_VIEW_LIVE, list_domain, l);
+
+	if (r || !l->n_bare)
+		return r;
+	r = drover_config_retrieve_many(l->call->c, l->bare, l->n_bare, DROVER_VIEW_LIVE,
+					DROVER_RETRIEVE_DEGRADED, list_bare, l);
+	if (r)
+		return config_fail(l->call, NULL, r);
+	if (l->rows.n)
+		qsort(l->rows.rows, l->rows.n, sizeof(*l->rows.rows), rows_by_domid);
+	json_object_array_sort(l->list, objects_by_domid);
+	return 0;
 }
 
 static int list_run(struct listing *l, char **words, int n)
@@ -253,7 +315,7 @@ static int list_run(struct listing *l, char **words, int n)
 	config_table_init(&l->rows, columns, ARRAY_LEN(columns));
 	l->list = cli_must(json_object_new_array());
 	l->text = cli_must(open_memstream(&text, &len));
-	r = config_each(l->call, words, n, DROVER_VIEW_LIVE, list_domain, l);
+	r = list_all(l, words, n);
 	fclose(l->text);
 	cli_must(text);
 	if (!r && l->whole)
@@ -263,6 +325,7 @@ static int list_run(struct listing *l, char **words, int n)
 	else if (!r)
 		config_table_print(stdout, &l->rows, config_screen_width(), config_screen_colour());
 	free(text);
+	free(l->bare);
 	json_object_put(l->list);
 	config_table_fini(&l->rows);
 	return r ? r : l->failed ? CLI_FAILED : CLI_OK;

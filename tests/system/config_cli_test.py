@@ -95,8 +95,14 @@ def list_has_a_row_for_each_domain(d):
     equal(by_id["7"], ["pv1", "7", "pv", "1024", "2/2", "1 vbd, 1 vif",
                        "vbd xvdc missing, vbd xvdd half-added"])
     equal(by_id["9"], ["drv", "9", "pv", "1024", "2/2", "ok"])
-    assert "cannot be told" in by_id["0"][-1]   # which is no failure
-    equal(len(by_id), 3)
+    equal((by_id["0"][0], by_id["0"][-1]), ("Domain-0", "no record"))
+    equal([row[1] for row in rows("\n".join(table[1:]))], ["0", "7", "9"])
+    os.unlink(h.file(9))
+    table = rows(h.drover("config", "list").out)
+    equal(table[3], ["drv", "9", "pv", "1024", "2/2", "no record"])
+    domids = [one["domid"] for one in json.loads(h.drover("config", "list", "--json").out)]
+    equal(domids, [0, 7, 9])
+    h.set_record(9, xl.config("drv", h.uuid(9)))
     equal(len(h.drover("config", "list", "pv1", "9", UUID).lines), 3)     # each once
 
 
