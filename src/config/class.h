@@ -148,8 +148,9 @@ const char *class_script_arg(const struct conf_class *k, bool add); /* NULL: non
  * What is wrong with a device's keys: missing ones, malformed ones. "" where nothing is; else
  * ret says it in words. Looks at libxl's directory and the backend's; not at states.
  *
- * CLASS_ENTRY: id is one of the directory, which the directory's other entries do not damage; of
- * an id that it does not list, what may have been it: "dev-1: missing". NULL: of the whole.
+ * CLASS_ENTRY: what is wrong with other entries of the directory, or with their number, does not
+ * damage one that is there; of an id that it does not list, what may have been it ("dev-1:
+ * missing"). "": of the directory as a whole.
  */
 void class_check(const struct conf_class *k, const struct conf_dev *dev, const char *id, char *ret,
 		 size_t ret_size);

@@ -12,6 +12,19 @@
 
 #define SOCKET "connection.socket"
 #define PTY "connection.pty"
+#define UNKNOWN "connection.unknown"
+
+/* A variant, which is taken; its key has a dot, so it is no path. */
+static int set_variant(struct json_object *entry, const char *key, struct json_object *value)
+{
+	if (!value)
+		return -ENOMEM;
+	json_object_object_del(entry, UNKNOWN);
+	if (!json_object_object_add(entry, key, value))
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
 
 int channel_put_connection(const struct class_put *x, const struct class_row *row, char **ret)
 {
@@ -29,7 +42,7 @@ int channel_get_connection(const struct conf_dev *dev, const struct class_row *r
 	(void)dev;
 	(void)row;
 	if (!strcmp(text, "pty"))
-		return class_field_set(entry, PTY, json_object_new_object());
+		return set_variant(entry, PTY, json_object_new_object());
 	return strcmp(text, "socket") != 0 ? -EBADMSG : 0;
 }
 
@@ -54,10 +67,7 @@ int channel_get_path(const struct conf_dev *dev, const struct class_row *row, co
 		json_object_put(socket);
 		return -ENOMEM;
 	}
-	if (!json_object_object_add(entry, SOCKET, socket))
-		return 0;
-	json_object_put(socket);
-	return -ENOMEM;
+	return set_variant(entry, SOCKET, socket);
 }
 
 /* Where the device model sends what the guest writes. */

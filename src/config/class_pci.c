@@ -319,15 +319,18 @@ static void check_holes(const struct conf_dev *dev, unsigned int n, char *ret, s
 void pci_check(const struct conf_dev *dev, const char *id, char *ret, size_t ret_size)
 {
 	const char *num = conf_values_get(&dev->back, "num_devs");
+	int at = id ? find_entry(dev, id) : -1;
 	bool ok;
 	unsigned int n = entries(dev, &ok);
 
-	if (!ok)
+	/* How many there are, and where one is missing, is not the fault of those that are there.
+	 */
+	if (at >= 0 && !entry_key(dev, "state", (unsigned int)at))
+		snprintf(ret, ret_size, "state-%d: missing", at);
+	else if (at < 0 && !ok)
 		snprintf(ret, ret_size, "num_devs: %.32s", num ? num : "missing");
-	else if (!id || find_entry(dev, id) < 0)
+	else if (at < 0)
 		check_holes(dev, n, ret, ret_size);
-	else if (!entry_key(dev, "state", (unsigned int)find_entry(dev, id)))
-		snprintf(ret, ret_size, "state-%d: missing", find_entry(dev, id));
 }
 
 /* "msitranslate=0,power_mgmt=1": names and values that are known. */

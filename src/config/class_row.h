@@ -37,6 +37,7 @@ enum row_flag {
 	ROW_MUST = 1,	 /* a device without this key is damaged */
 	ROW_DECIDES = 2, /* where it differs from the record, the store is right */
 	ROW_LIVE = 4,	 /* may be changed while the device is attached */
+	ROW_ABOVE = 8,	 /* with ROW_MUST: enough where the backend has it; libxl looks there */
 };
 
 struct class_row;

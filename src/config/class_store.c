@@ -93,7 +93,7 @@ static bool check_rows(const struct conf_class *k, const struct conf_dev *dev, c
 		text = class_key(dev, row->key);
 		if (!text && (row->flags & ROW_MUST))
 			snprintf(ret, ret_size, "%s: missing", row->key);
-		else if ((row->flags & ROW_MUST) && dev->libxl.n &&
+		else if ((row->flags & (ROW_MUST | ROW_ABOVE)) == ROW_MUST && dev->libxl.n &&
 			 !conf_values_get(&dev->libxl, row->key)) /* libxl looks there alone */
 			snprintf(ret, ret_size, "%s: missing from libxl's directory", row->key);
 		else if (text && class_row_get(k, dev, row, text, scratch) == -EBADMSG)

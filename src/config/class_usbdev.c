@@ -258,6 +258,7 @@ int usbdev_entry_nodes(const struct class_put *x, const struct conf_dev *dev, bo
 
 /* ---- from the store ---- */
 
+/* How many ports there are is the controller's own, and checked there. */
 void usbdev_check(const struct conf_dev *dev, const char *id, char *ret, size_t ret_size)
 {
 	const char *ports = class_key(dev, "num-ports"), *busid;
@@ -266,11 +267,9 @@ void usbdev_check(const struct conf_dev *dev, const char *id, char *ret, size_t 
 	if (!id || !split(id, &ctrl, &port))
 		return;
 	busid = port_value(dev, port);
-	if (!ports || !class_number(ports, CLASS_PORTS_MAX, &n))
-		snprintf(ret, ret_size, "num-ports: %.32s", ports ? ports : "missing");
-	else if (!busid)
+	if (!busid)
 		snprintf(ret, ret_size, "port/%" PRIu64 ": missing", port);
-	else if (*busid && port > n)
+	else if (*busid && ports && class_number(ports, CLASS_PORTS_MAX, &n) && port > n)
 		snprintf(ret, ret_size, "port/%" PRIu64 ": the controller has %" PRIu64 " ports",
 			 port, n);
 }

@@ -106,7 +106,7 @@ static bool holds(const struct conf_class *k, const struct conf_dev *dev, const 
 {
 	struct find_id f = { .id = id };
 
-	if (strcmp(class_kind(k), dev->kind) != 0 || !class_owns(k, dev))
+	if (!class_owns(k, dev))
 		return false;
 	return !class_store_ids(k, dev, compare_id, &f) && f.found;
 }
@@ -120,6 +120,7 @@ static const struct conf_dev *find_dev(const struct judging *a, const struct con
 {
 	const struct conf_snapshot *s = a->d->store;
 	const struct conf_dev *dev;
+	char wrong[160];
 	uint32_t devid;
 	size_t i;
 
@@ -131,10 +132,14 @@ static const struct conf_dev *find_dev(const struct judging *a, const struct con
 				return &s->devs[i];
 		return NULL;
 	}
-	dev = conf_snapshot_find(s, class_kind(k), devid);
+	dev = conf_snapshot_find(s, class_kind_of(k, entry), devid);
 	if (!dev || !class_owns(k, dev))
 		return NULL;
-	return class_place(k) == CLASS_DIRECTORY || holds(k, dev, id) ? dev : NULL;
+	if (class_place(k) == CLASS_DIRECTORY || holds(k, dev, id))
+		return dev;
+	/* An entry that lacks the key which would name it may be the one. */
+	class_check(k, dev, id, wrong, sizeof(wrong));
+	return wrong[0] ? dev : NULL;
 }
 
 static struct conf_judged *find_judged(const struct judging *a, const struct conf_class *k,
@@ -233,8 +238,7 @@ static int judge_devices(struct judging *a, const struct conf_class *k)
 	for (i = 0; !r && i < s->n_devs; i++) {
 		struct store_id data = { .a = a, .k = k, .dev = &s->devs[i] };
 
-		if (!class_kind(k) || strcmp(class_kind(k), s->devs[i].kind) != 0 ||
-		    !class_owns(k, &s->devs[i]))
+		if (!class_owns(k, &s->devs[i]))
 			continue;
 		a->seen[i] = true;
 		r = class_store_ids(k, &s->devs[i], judge_store_id, &data);
