@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: MIT
 # make demo: a daemon on a simulated hypervisor, three guests and a toolstack; shows what they say
 # to each other and what the daemon says about them, and that nothing is lost when it is killed, is
-# replaced, or a guest moves to another one. Uses a directory of its own and ends what it started.
+# replaced, or a guest moves to another one; then a domain's configuration, and changes of its
+# devices that are cut short. Uses a directory of its own and ends what it started.
 # Usage: tools/demo.sh [BUILD]
 set -euo pipefail
 
 build=$(cd "${1:-build}" && pwd)
 dir=$(mktemp -d /tmp/drover-demo.XXXXXX)
-pid= pid2= load=
+pid= pid2= load= backend=
 end() {
-	for p in $load $pid $pid2; do
+	for p in $load $backend $pid $pid2; do
 		kill "$p" 2>/dev/null || true
 	done
 	rm -rf "$dir"
@@ -198,3 +199,80 @@ script="events ; transaction $id ; read data/plan ; commit ; read data/plan"
 printf 'guest 1: %s\n' "$script"
 there drover sim run 1 --as-left -- "$script" | sed 's/^/    /'
 on2 drover ls -p /local/domain
+
+say "A domain's configuration: the record of its creation, and what the store says now"
+cd "$dir"
+mkdir userdata
+config() {
+	local command=$1
+	shift
+	printf '$ drover config %s%s\n' "$command" "${*:+ $*}"
+	# Faults and differences are exit status 1, and part of the story.
+	drover config "$command" -d userdata --no-scripts --backend-timeout 500 "$@" || [ $? = 1 ]
+}
+cat >web.json <<EOF
+{ "c_info": { "type": "pvh", "name": "web" },
+  "b_info": { "max_vcpus": 2, "avail_vcpus": [0, 1], "max_memkb": 1048576, "target_memkb": 524288,
+              "kernel": "/boot/vmlinuz", "type.pvh": {} },
+  "disks": [{ "pdev_path": "/dev/vg0/web", "vdev": "xvda", "backend": "phy", "format": "raw",
+              "readwrite": 1 }],
+  "nics": [{ "mac": "00:16:3e:00:00:07", "bridge": "xenbr0" }] }
+EOF
+run drover sim create 7 --config web.json --userdata userdata
+play() {
+	exec 6< <(exec drover sim backend 0 --frontends </dev/null)
+	backend=$!
+	read -r -u 6 _ # ready
+}
+stop_playing() {
+	kill "$backend"
+	backend=
+}
+play
+echo "(drover sim backend plays the drivers in domain 0.)"
+# The backends have taken its devices once both are connected.
+for path in vbd/7/51712 vif/7/0; do
+	until [ "$(drover read "/local/domain/0/backend/$path/state")" = 4 ]; do
+		read -r -t 0.01 -u 6 _ || true
+	done
+done
+config attach 7 vbd /srv/data.img,raw,xvdb,w
+config attach 7 vbd /srv/old.img,raw,xvdc,w
+config list web
+config check web
+
+# Begins a change, and kills whoever does it when a node has been written.
+cut_short() {
+	local node=$1
+	shift
+	exec 3< <(exec drover watch --count 2 "$node")
+	read -r -u 3 _ # it watches
+	printf '$ drover config %s &\n' "$*"
+	drover config "$1" -d userdata --no-scripts "${@:2}" >/dev/null 2>&1 &
+	local victim=$!
+	read -r -u 3 _
+	echo '$ kill -9 $!'
+	kill -9 "$victim"
+	wait "$victim" 2>/dev/null || true
+}
+
+say "Changes that are cut short: the drivers are silent, and who waits for them is killed"
+stop_playing
+cut_short /local/domain/0/backend/qdisk/7/51760/state attach web vbd /srv/new.img,raw,xvdd,w
+cut_short /local/domain/0/backend/qdisk/7/51744/state detach web vbd xvdc
+config locks
+echo "Meanwhile another tool, which knows nothing of the record, moves the nic to another bridge and takes a disk:"
+run drover write /libxl/7/device/vif/0/bridge xenbr1 /local/domain/0/backend/vif/7/0/bridge xenbr1
+run drover rm /libxl/7/device/vbd/51728 /local/domain/0/backend/qdisk/7/51728 \
+	/local/domain/7/device/vbd/51728
+config check web
+config diff web
+
+say "Repair: each change was meant one way, and the intents say which"
+config repair -n web
+config repair web
+config diff web
+echo "(Both views agree.)"
+play
+config attach web vbd /srv/new.img,raw,xvdd,w
+config check web
