@@ -261,7 +261,7 @@ stop_playing
 cut_short /local/domain/0/backend/qdisk/7/51760/state attach web vbd /srv/new.img,raw,xvdd,w
 cut_short /local/domain/0/backend/qdisk/7/51744/state detach web vbd xvdc
 config locks
-echo "Meanwhile another tool, which knows nothing of the record, moves the nic to another bridge and takes a disk:"
+echo "Another tool, which knows of no record, moves the nic to another bridge and takes a disk:"
 run drover write /libxl/7/device/vif/0/bridge xenbr1 /local/domain/0/backend/vif/7/0/bridge xenbr1
 run drover rm /libxl/7/device/vbd/51728 /local/domain/0/backend/qdisk/7/51728 \
 	/local/domain/7/device/vbd/51728
