@@ -352,7 +352,7 @@ void xl_write_list(struct xl_writer *w, const char *list, const char *key, xl_sp
 int drover_domain_config_to_xl(const struct drover_domain_config *config, char **ret,
 			       char **ret_lost)
 {
-	struct xl_writer w = { .type = "pv" };
+	struct xl_writer w = { .whole = config->json, .type = "pv" };
 	CLEANUP_JSON struct json_object *rest = NULL;
 	struct place place = { .n = 0 };
 	const char *type;

@@ -29,10 +29,11 @@ void xl_text_end(struct xl_text *t, struct xl_writer *w);
 void xl_text_quoted(struct xl_text *t, const char *s);
 
 struct xl_writer {
-	struct json_object *rest; /* borrowed: what is not written yet */
-	const char *type;	  /* "pv", "pvh", "hvm": also of b_info's variant */
-	struct xl_text out, lost; /* owned */
-	bool p9_backend;	  /* one of p9 with a backend was written */
+	struct json_object *whole; /* borrowed: the configuration */
+	struct json_object *rest;  /* borrowed: what of it is not written yet */
+	const char *type;	   /* "pv", "pvh", "hvm": also of b_info's variant */
+	struct xl_text out, lost;  /* owned */
+	bool p9_backend;	   /* one of p9 with a backend was written */
 	bool placed; /* something was written that ends xl's automatic placement on nodes */
 };
 

@@ -130,16 +130,36 @@ static void write_node(struct xl_writer *w, struct json_object *node, bool first
 		}
 		xl_text_add(&w->out, "\"");
 		xl_done(node, "distances");
+	} else {
+		xl_note(w, "b_info/vnuma_nodes", "distances are not there; xl makes them 0");
 	}
 	xl_text_add(&w->out, " ]");
 	xl_text_end(&bits, w);
+}
+
+/* xl refuses a file whose nodes are not as large together as the domain. */
+static bool nodes_fit(struct json_object *whole, struct json_object *nodes)
+{
+	int64_t max_vcpus = xl_int_at(whole, "b_info/max_vcpus", 0);
+	int64_t max_kib = xl_int_at(whole, "b_info/max_memkb", -1);
+	int64_t vcpus = 0, kib = 0;
+
+	for (size_t i = 0; i < json_object_array_length(nodes); i++) {
+		struct json_object *node = json_object_array_get_idx(nodes, i);
+		struct json_object *bits = xl_at(node, "vcpus");
+
+		if (json_object_is_type(bits, json_type_array))
+			vcpus += (int64_t)json_object_array_length(bits);
+		kib += xl_int_at(node, "memkb", 0) & ~INT64_C(1023);
+	}
+	return vcpus == max_vcpus && (max_kib < 0 || kib == (max_kib & ~INT64_C(1023)));
 }
 
 static void write_nodes(struct xl_writer *w)
 {
 	struct json_object *nodes = xl_at(w->rest, "b_info/vnuma_nodes");
 
-	if (!json_object_is_type(nodes, json_type_array))
+	if (!json_object_is_type(nodes, json_type_array) || !nodes_fit(w->whole, nodes))
 		return;
 	xl_text_add(&w->out, "vnuma = [\n");
 	for (size_t i = 0; i < json_object_array_length(nodes); i++)
@@ -159,44 +179,67 @@ static void check_placement(struct xl_writer *w)
 
 /* ---- cpuid ---- */
 
-static void write_leaf(struct xl_writer *w, struct json_object *leaf)
+/* False: it says nothing, and xl makes none of that. */
+static bool say_leaf(struct json_object *leaf, struct xl_text *words)
 {
 	static const char *const registers[] = { "eax", "ebx", "ecx", "edx" };
-	struct xl_text words = { 0 };
 	const char *before = ":";
 
-	xl_text_add(&words, "0x%" PRIx64, (uint64_t)xl_int_at(leaf, "leaf", 0));
+	xl_text_clear(words);
+	xl_text_add(words, "0x%" PRIx64, (uint64_t)xl_int_at(leaf, "leaf", 0));
 	if (xl_at(leaf, "subleaf"))
-		xl_text_add(&words, ",0x%" PRIx64, (uint64_t)xl_int_at(leaf, "subleaf", 0));
+		xl_text_add(words, ",0x%" PRIx64, (uint64_t)xl_int_at(leaf, "subleaf", 0));
 	for (size_t i = 0; i < ARRAY_LEN(registers); i++) {
 		const char *policy = xl_string_at(leaf, registers[i]);
 
 		if (!policy)
 			continue;
-		xl_text_add(&words, "%s%s=%s", before, registers[i], policy);
+		xl_text_add(words, "%s%s=%s", before, registers[i], policy);
 		before = ",";
 		xl_done(leaf, registers[i]);
 	}
+	if (*before == ':')
+		return false;
 	xl_done(leaf, "leaf");
 	xl_done(leaf, "subleaf");
-	xl_text_quoted(&w->out, words.v ? words.v : "");
-	xl_text_end(&words, w);
+	return true;
+}
+
+/* Whether a leaf before it is the same: xl makes one of two. */
+static bool is_again(struct json_object *leaves, size_t i)
+{
+	struct json_object *leaf = json_object_array_get_idx(leaves, i);
+
+	for (size_t j = 0; j < i; j++) {
+		struct json_object *other = json_object_array_get_idx(leaves, j);
+
+		if (json_object_equal(xl_at(leaf, "leaf"), xl_at(other, "leaf")) &&
+		    json_object_equal(xl_at(leaf, "subleaf"), xl_at(other, "subleaf")))
+			return true;
+	}
+	return false;
 }
 
 /* Words for bits of cpuid there are; those of MSRs that came with them stay behind. */
 static void write_cpuid(struct xl_writer *w)
 {
-	struct json_object *leaves = xl_at(w->rest, "b_info/cpuid/cpuid");
+	static const char path[] = "b_info/cpuid/cpuid";
+	struct json_object *leaves = xl_at(w->rest, path), *all = xl_at(w->whole, path);
+	struct xl_text words = { 0 };
+	bool any = false;
 
-	if (!leaves)
-		leaves = xl_at(w->rest, "b_info/cpuid");
-	if (!json_object_is_type(leaves, json_type_array) || !json_object_array_length(leaves))
+	if (!json_object_is_type(leaves, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(leaves); i++) {
-		xl_text_add(&w->out, "%s", i ? ",\n\t" : "cpuid = [\n\t");
-		write_leaf(w, json_object_array_get_idx(leaves, i));
+		if (is_again(all, i) || !say_leaf(json_object_array_get_idx(leaves, i), &words))
+			continue;
+		xl_text_add(&w->out, "%s", any ? ",\n\t" : "cpuid = [\n\t");
+		xl_text_quoted(&w->out, words.v ? words.v : "");
+		any = true;
 	}
-	xl_text_add(&w->out, "\n]\n");
+	if (any)
+		xl_text_add(&w->out, "\n]\n");
+	xl_text_end(&words, w);
 }
 
 /* ---- the host's ---- */
@@ -253,7 +296,7 @@ static void write_entries(struct xl_writer *w, const char *path, const char *key
 
 void xl_write_cpus(struct xl_writer *w)
 {
-	int64_t max = xl_int_at(w->rest, "b_info/max_vcpus", 0);
+	int64_t max = xl_int_at(w->whole, "b_info/max_vcpus", 0);
 	bool ended = xl_is(w->rest, "b_info/numa_placement", "False");
 
 	write_vcpus(w);

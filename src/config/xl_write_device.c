@@ -58,31 +58,40 @@ static void say_choice(struct xl_spec *s, const char *field, const char *yes, co
 
 /* ---- disk ---- */
 
-static void say_disk_mode(struct xl_spec *s)
+/* A cdrom is removable and not writable; without a target it has no format but "empty". */
+static void say_cdrom(struct xl_spec *s)
 {
-	bool cdrom = xl_int_at(s->dev, "is_cdrom", 0);
-	int64_t writable = xl_int_at(s->dev, "readwrite", 0);
+	const char *target = xl_string_at(s->dev, "pdev_path");
 	const char *format = xl_string_at(s->dev, "format");
 
-	if (cdrom) {
-		/* That makes it removable and not writable. */
-		xl_spec_add(s, "devtype=cdrom");
+	xl_spec_add(s, "devtype=cdrom");
+	if (xl_int_at(s->dev, "is_cdrom", 0) == 1)
 		xl_done(s->dev, "is_cdrom");
-		if (xl_at(s->dev, "removable"))
-			xl_done(s->dev, "removable");
-		else
-			xl_spec_note(s, "removable", "not there; xl makes it 1");
+	if (xl_int_at(s->dev, "removable", 0) == 1)
+		xl_done(s->dev, "removable");
+	else if (!xl_at(s->dev, "removable"))
+		xl_spec_note(s, "removable", "not there; xl makes it 1");
+	if ((!target || !*target) && format && !strcmp(format, "empty"))
+		xl_done(s->dev, "format");
+	else if (target && *target)
+		xl_spec_string(s, "format", "format", ",");
+}
+
+static void say_disk_mode(struct xl_spec *s, bool cdrom)
+{
+	int64_t writable = xl_int_at(s->dev, "readwrite", 0);
+	bool format = xl_at(s->dev, "format");
+
+	if (cdrom) {
+		say_cdrom(s);
 	} else {
 		xl_spec_add(s, "access=%s", writable ? "rw" : "ro");
 		if (writable == 1)
 			xl_done(s->dev, "readwrite");
+		xl_spec_string(s, "format", "format", ",");
 	}
-	if (format) {
-		xl_spec_add(s, "format=%s", format);
-		xl_done(s->dev, "format");
-	} else {
-		xl_spec_note(s, "format", "not there; xl makes it raw");
-	}
+	if (!format)
+		xl_spec_note(s, "format", "not there; xl makes it one");
 }
 
 /* It takes the rest of the line, but for one comma at its end. */
@@ -113,7 +122,7 @@ static bool say_disk(struct xl_spec *s)
 
 	if (!xl_spec_string(s, "vdev", "vdev", ","))
 		return false;
-	say_disk_mode(s);
+	say_disk_mode(s, cdrom);
 	xl_spec_backend(s, ",");
 	say_strings(s, strings, ARRAY_LEN(strings), ",");
 	if (xl_at(s->dev, "direct_io_safe")) {
@@ -243,9 +252,11 @@ static bool say_pci(struct xl_spec *s)
 		say_pci_place(s);
 	}
 	say_numbers(s, numbers, ARRAY_LEN(numbers));
-	/* Of a domain that is not hvm xl takes what lies where the policy of hvm's would be. */
+	/* xl takes the domain's policy, which it sets by chance, and of pv and pvh reads nowhere.
+	 */
 	if (!xl_spec_string(s, "rdm_policy", "rdm_policy", ",") &&
-	    (strcmp(s->w->type, "hvm") || xl_at(s->w->rest, "b_info/type.hvm/rdm/policy")))
+	    (strcmp(s->w->type, "hvm") ||
+	     xl_is(s->w->whole, "b_info/type.hvm/rdm/strategy", "host")))
 		xl_spec_note(s, "rdm_policy", "not there; xl makes it one");
 	return true;
 }

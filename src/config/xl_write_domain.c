@@ -74,7 +74,6 @@ static const struct setting settings[] = {
 	{ "b_info/device_tree", "device_tree", TEXT, ON_ALL },
 	{ "b_info/bootloader", "bootloader", TEXT, ON_ALL },
 	{ "b_info/bootloader_args", "bootloader_args", STRINGS, ON_ALL },
-	{ "b_info/type.pv/e820_host", "e820_host", SWITCH, ON_PV },
 	{ PVH "pvshim", "pvshim", SWITCH, ON_PVH },
 	{ PVH "pvshim_path", "pvshim_path", TEXT, ON_PVH },
 	{ PVH "pvshim_cmdline", "pvshim_cmdline", TEXT, ON_PVH },
@@ -307,14 +306,17 @@ static void write_actions(struct xl_writer *w)
 static void write_host_map(struct xl_writer *w)
 {
 	static const char path[] = "b_info/type.pv/e820_host";
-	struct json_object *value = xl_at(w->rest, path);
+	bool pci = xl_at(w->rest, "pcidevs"), on = xl_is(w->rest, path, "True");
 
-	if (strcmp(w->type, "pv") || !xl_at(w->rest, "pcidevs"))
+	if (strcmp(w->type, "pv"))
 		return;
-	if (xl_is(w->rest, path, "True"))
+	if (!xl_at(w->rest, path)) {
+		if (pci)
+			xl_note(w, path, "not there; xl makes it True");
+	} else if (on || !pci) {
+		write_number(w, "e820_host", on);
 		xl_done(w->rest, path);
-	else if (!value)
-		xl_note(w, path, "not there; xl makes it True");
+	}
 }
 
 static void write_viridian(struct xl_writer *w)
