@@ -17,6 +17,9 @@
 #include "config/intent.h"
 #include "config/userdata.h"
 
+/* A device's state changes a few times at most while nobody is at it but its backend. */
+#define LOOKS_MAX 16
+
 static const char *const state_names[] = { "absent", "attached", "updated", "none of these" };
 
 static bool broken(char why[WHY_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -38,27 +41,40 @@ static bool failed(struct crash_world *w, char why[WHY_MAX], const char *what, i
 
 /* ---- the store itself ---- */
 
-struct text {
-	char *v; /* owned */
-	size_t len, room;
+/* Names of nodes, owned. */
+struct paths {
+	char **v; /* owned */
+	size_t n, room;
 };
 
-static void text_add(struct text *t, const char *line)
+static void *no_null(void *p)
 {
-	size_t len = strlen(line) + 1;
-
-	while (t->len + len + 1 > t->room) {
-		t->room = t->room ? 2 * t->room : 4096;
-		t->v = realloc(t->v, t->room);
-		if (!t->v)
-			abort();
-	}
-	t->len += (size_t)snprintf(t->v + t->len, t->room - t->len, "%s\n", line);
+	if (!p)
+		abort();
+	return p;
 }
 
-static int name_compare(const void *a, const void *b)
+static void paths_add(struct paths *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void paths_add(struct paths *s, const char *fmt, ...)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	va_list ap;
+
+	if (s->n == s->room) {
+		s->room = s->room ? 2 * s->room : 64;
+		s->v = no_null(reallocarray(s->v, s->room, sizeof(*s->v)));
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&s->v[s->n++], fmt, ap) < 0)
+		abort();
+	va_end(ap);
+}
+
+static void paths_fini(struct paths *s)
+{
+	while (s->n)
+		free(s->v[--s->n]);
+	free(s->v);
 }
 
 /* Nodes that scripts and drivers make, whose presence tells nothing. */
@@ -67,77 +83,103 @@ static bool is_drivers(const char *name)
 	return !strncmp(name, "hotplug-", 8) || !strcmp(name, "error");
 }
 
-/* All paths below one, sorted; values are not looked at: views have them. */
-static void walk(struct crash_world *w, const char *path, struct text *ret)
+/* Adds all children of the nodes from `from` on; a node that is not there is forgotten. */
+static bool children(struct crash_world *w, struct paths *s, size_t from)
 {
-	char *names = NULL, *sorted[512], child[1024];
-	size_t len = 0, n = 0;
+	struct conf_batch b = { 0 };
+	size_t n = s->n;
+	bool ok = true;
 
-	if (conf_client_directory(w->store, 0, path, NULL, &names, &len))
-		return;
-	text_add(ret, path);
-	for (size_t at = 0; at < len && n < 512; at += strlen(names + at) + 1)
-		sorted[n++] = names + at;
-	qsort(sorted, n, sizeof(sorted[0]), name_compare);
-	for (size_t i = 0; i < n; i++) {
-		snprintf(child, sizeof(child), "%s/%s", path, sorted[i]);
-		if (!is_drivers(sorted[i]))
-			walk(w, child, ret);
+	for (size_t i = from; i < n; i++)
+		ok = ok && !conf_batch_add(&b, XS_DIRECTORY, 0, s->v[i], NULL, 0, NULL);
+	ok = ok && !conf_client_run(w->store, &b, NULL);
+	for (size_t i = from; ok && i < n; i++) {
+		const struct conf_reply *reply = conf_batch_reply(&b, i - from);
+
+		if (reply->err)
+			s->v[i][0] = '\0';
+		for (size_t at = 0; !reply->err && at < reply->len;
+		     at += strlen(reply->data + at) + 1)
+			if (!is_drivers(reply->data + at))
+				paths_add(s, "%s/%s", s->v[i], reply->data + at);
 	}
-	free(names);
+	conf_batch_fini(&b);
+	return ok;
 }
 
-/* The domain's part of what backends have, by kind. */
-static void walk_backends(struct crash_world *w, struct text *ret)
+static int name_compare(const void *a, const void *b)
 {
-	char *kinds = NULL, path[256];
-	size_t len = 0;
-
-	if (conf_client_directory(w->store, 0, "/local/domain/0/backend", NULL, &kinds, &len))
-		return;
-	for (size_t at = 0; at < len; at += strlen(kinds + at) + 1) {
-		snprintf(path, sizeof(path), "/local/domain/0/backend/%s/%" PRIu32, kinds + at,
-			 w->domid);
-		walk(w, path, ret);
-	}
-	free(kinds);
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/*
+ * All nodes of the domain's devices, a line each, sorted; to be freed. Values are not looked at:
+ * views have them. NULL: the store is gone.
+ */
 static char *paths_now(struct crash_world *w)
 {
-	struct text t = { 0 };
-	char path[128];
+	struct paths s = { 0 };
+	size_t len = 0, kinds, from;
+	char *text = NULL;
+	FILE *f;
 
-	text_add(&t, "");
-	snprintf(path, sizeof(path), "/libxl/%" PRIu32 "/device", w->domid);
-	walk(w, path, &t);
-	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/device", w->domid);
-	walk(w, path, &t);
-	walk_backends(w, &t);
-	return t.v;
+	paths_add(&s, "/local/domain/0/backend");
+	if (!children(w, &s, 0))
+		goto out;
+	kinds = s.n;
+	for (size_t i = 1; i < kinds; i++) {
+		paths_add(&s, "%s/%" PRIu32, s.v[i], w->domid);
+		s.v[i][0] = '\0'; /* whatever others have there */
+	}
+	paths_add(&s, "/libxl/%" PRIu32 "/device", w->domid);
+	paths_add(&s, "/local/domain/%" PRIu32 "/device", w->domid);
+	for (from = kinds; from < s.n;) {
+		size_t n = s.n;
+
+		if (!children(w, &s, from))
+			goto out;
+		from = n;
+	}
+	qsort(s.v, s.n, sizeof(s.v[0]), name_compare);
+	f = no_null(open_memstream(&text, &len));
+	for (size_t i = 0; i < s.n; i++)
+		if (s.v[i][0])
+			fprintf(f, "%s\n", s.v[i]);
+	fclose(f);
+out:
+	paths_fini(&s);
+	return text;
 }
 
 /* ---- the library's word ---- */
 
+/* What was told of the device; DROVER_VERDICTS: nothing. */
+struct said {
+	enum drover_verdict verdict;
+	char reason[256];
+};
+
 /* A view as JSON, and what it says of the device. False: there is no answer. */
 static bool view(struct crash_world *w, enum drover_config_view which, char **ret_json,
-		 struct drover_report_item *ret_item, char why[WHY_MAX])
+		 struct said *ret_said, char why[WHY_MAX])
 {
 	struct drover_domain_config *config = NULL;
 	int r = drover_config_retrieve(w->c, w->domid, which, 0, &config);
 
 	*ret_json = NULL;
-	ret_item->verdict = DROVER_VERDICTS;
+	*ret_said = (struct said){ .verdict = DROVER_VERDICTS };
 	if (r)
 		return failed(w, why, "retrieve", r);
 	for (size_t i = 0; i < drover_domain_config_report_len(config); i++) {
 		const struct drover_report_item *item = drover_domain_config_report(config, i);
 
-		if (!strcmp(item->class_name, w->device->class) && !strcmp(item->id, w->id))
-			*ret_item = *item;
-		else if (drover_verdict_is_fault(item->verdict))
+		if (!strcmp(item->class_name, w->device->class) && !strcmp(item->id, w->id)) {
+			ret_said->verdict = item->verdict;
+			snprintf(ret_said->reason, sizeof(ret_said->reason), "%s", item->reason);
+		} else if (drover_verdict_is_fault(item->verdict)) {
 			broken(why, "%s %s is told to be %s: %s", item->class_name, item->id,
 			       drover_verdict_name(item->verdict), item->reason);
+		}
 	}
 	r = drover_domain_config_to_json(config, DROVER_CONFIG_LAYOUT_4_17, ret_json, NULL);
 	drover_domain_config_free(config);
@@ -154,7 +196,7 @@ static bool same(const char *a, const char *b)
 /* How the world looks, as states that look so; the device may look the same in some. */
 struct look {
 	enum crash_state live, persistent, paths;
-	struct drover_report_item live_item, persistent_item;
+	struct said live_item, persistent_item;
 	size_t intents;
 	char *live_json, *persistent_json, *paths_text; /* owned */
 };
@@ -181,15 +223,31 @@ static bool count_intents(struct crash_world *w, size_t *ret, char why[WHY_MAX])
 	return r ? broken(why, "intents: %s", err.text) : true;
 }
 
+/* Of both views, and there are such. */
+static bool same_item(const struct look *l)
+{
+	return l->persistent_json && l->live_item.verdict == l->persistent_item.verdict;
+}
+
 static bool look(struct crash_world *w, struct look *ret, char why[WHY_MAX])
 {
 	memset(ret, 0, sizeof(*ret));
 	*why = '\0';
-	/* In this order: a backend that is alive takes a device meanwhile, and never gives back. */
 	ret->paths_text = paths_now(w);
-	if (!view(w, DROVER_VIEW_LIVE, &ret->live_json, &ret->live_item, why) ||
-	    !view(w, DROVER_VIEW_PERSISTENT, &ret->persistent_json, &ret->persistent_item, why) ||
-	    !count_intents(w, &ret->intents, why))
+	/* Two views of one instant: a backend that is alive may take the device in between. */
+	for (int i = 0; i < LOOKS_MAX && !same_item(ret); i++) {
+		free(ret->live_json);
+		free(ret->persistent_json);
+		ret->persistent_json = NULL;
+		if (!view(w, DROVER_VIEW_LIVE, &ret->live_json, &ret->live_item, why) ||
+		    !view(w, DROVER_VIEW_PERSISTENT, &ret->persistent_json, &ret->persistent_item,
+			  why))
+			return false;
+	}
+	if (!same_item(ret))
+		return broken(why, "the views never agree on its verdict: \"%s\", \"%s\"",
+			      ret->live_item.reason, ret->persistent_item.reason);
+	if (!count_intents(w, &ret->intents, why))
 		return false;
 	ret->live = ret->persistent = ret->paths = STATE_NONE;
 	for (enum crash_state s = CRASH_STATES; s-- > 0;) {
@@ -278,7 +336,7 @@ int crash_world_change(const struct crash_world *w, enum crash_op op)
 static bool pass(struct crash_world *w, int op, enum crash_state to, char why[WHY_MAX])
 {
 	static const char *const names[] = { "attach", "detach", "update" };
-	struct drover_report_item item;
+	struct said item;
 	int r = op < 0 ? 0 : change(w->c, w, (enum crash_op)op);
 
 	if (r)
@@ -352,7 +410,8 @@ bool crash_world_go(struct crash_world *w, enum crash_state to, char why[WHY_MAX
 	}
 	if (!look(w, &l, why))
 		r = -1;
-	else if (l.live != to || l.persistent != to || l.paths != to || l.intents)
+	else if (l.live != to || l.persistent != to || !same(l.paths_text, w->seen[to].paths) ||
+		 l.intents)
 		r = broken(why,
 			   "made %s: live is %s, persistent %s, the store's nodes %s, %zu intents",
 			   state_names[to], state_names[l.live], state_names[l.persistent],
@@ -392,15 +451,12 @@ static bool verdict_is_true(const struct look *l, enum crash_op op, char why[WHY
 			return broken(why, "it is %s: live %s, persistent %s",
 				      drover_verdict_name(v), state_names[l->live],
 				      state_names[l->persistent]);
-		if ((op == CRASH_ATTACH) == (v == DROVER_DETACHING) && v != DROVER_ROLLED_BACK)
-			return broken(why, "it is %s after the other change",
-				      drover_verdict_name(v));
-		if (op == CRASH_UPDATE)
-			return broken(why, "it is %s after an update", drover_verdict_name(v));
+		if (op != (v == DROVER_DETACHING ? CRASH_DETACH : CRASH_ATTACH))
+			return broken(why, "it is %s after another change", drover_verdict_name(v));
 		return true;
 	default:
 		return broken(why, "it is %s: %s", drover_verdict_name(v),
-			      l->persistent_item.path ? l->persistent_item.path : "");
+			      l->persistent_item.reason);
 	}
 }
 
@@ -437,7 +493,7 @@ static bool agree(struct crash_world *w, char why[WHY_MAX])
 	if (ok && (l.live != l.persistent || l.live == STATE_NONE || l.intents))
 		ok = broken(why, "repaired: live %s, persistent %s, %zu intents",
 			    state_names[l.live], state_names[l.persistent], l.intents);
-	if (ok && l.paths != l.live && !same(l.paths_text, w->seen[l.live].paths))
+	if (ok && !same(l.paths_text, w->seen[l.live].paths))
 		ok = broken(why, "repaired: it is %s, and the store's nodes are\n%.1800s",
 			    state_names[l.live], l.paths_text);
 	look_fini(&l);
