@@ -46,6 +46,7 @@ int conf_json_read(const char *text, size_t len, struct conf_err *err, struct js
  * As libxl of that layout prints it: fields in its order, unknown ones behind the known of their
  * map, in the order they came. *ret is to be freed, with a NUL that *ret_len does not count.
  * Fields that this layout does not know are written all the same: they were in the record.
+ * -EILSEQ: a string is not UTF-8, which nobody would read again; canonical ones are.
  */
 int conf_json_print(struct json_object *config, enum drover_config_layout layout, char **ret,
 		    size_t *ret_len);
@@ -64,7 +65,10 @@ bool conf_json_equal(const struct json_object *a, const struct json_object *b);
 
 /*
  * Sets the field at a path ("vnc.enable", "connectors.0.width") from text; "" resets a field to
- * its default. Of a union's variant, "type.hostdev.hostbus". -EINVAL.
+ * its default, empties a structure and removes a list's entry. Of a union's variant,
+ * "type.hostdev.hostbus"; a union's own name has the variant's name as its value: "connection".
+ * Structures, variants, and entries just behind a list's end are made on the way. -EINVAL: the
+ * value is not set; what was made on the way may be there, and the object is canonical.
  */
 int conf_json_set(const struct schema_type *type, struct json_object *object, const char *path,
 		  const char *value, struct conf_err *err);
@@ -76,7 +80,11 @@ int conf_json_set(const struct schema_type *type, struct json_object *object, co
 int conf_json_get(const struct schema_type *type, struct json_object *object, const char *path,
 		  char **ret);
 
-/* Calls fn for each value in the object that is no structure or list of them, by its path. */
+/*
+ * Calls fn for each value in the object that is no structure or list of them, by its path, in the
+ * schema's order, then what is not known of each map, as JSON. Ends where fn returns not 0, and
+ * returns that.
+ */
 typedef int conf_json_leaf_fn(void *data, const char *path, const char *value);
 int conf_json_each(const struct schema_type *type, struct json_object *object,
 		   conf_json_leaf_fn *fn, void *data);

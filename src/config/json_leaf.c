@@ -39,15 +39,17 @@ static int made(struct json_object *o, struct json_object **ret)
 	return 0;
 }
 
-/* A string without a NUL within, or NULL. */
+/* A string without a NUL within, and of characters that can be printed and read; or NULL. */
 static const char *plain_string(struct json_object *value)
 {
 	const char *s;
+	size_t len;
 
 	if (!json_object_is_type(value, json_type_string))
 		return NULL;
 	s = json_object_get_string(value);
-	return s && strlen(s) == (size_t)json_object_get_string_len(value) ? s : NULL;
+	len = (size_t)json_object_get_string_len(value);
+	return s && strlen(s) == len && json_is_utf8(s, len) ? s : NULL;
 }
 
 static int leaf_int(const struct schema_type *type, const struct schema_field *field,
@@ -104,6 +106,22 @@ static int leaf_defbool(struct json_object *value, struct json_object **ret, cha
 	return made(json_object_new_string(s), ret);
 }
 
+/* "is no hdtype: ide, ahci", as many as there is room for. */
+static int refuse_names(char *why, const struct schema_type *type)
+{
+	size_t at = (size_t)snprintf(why, JSON_WHY_MAX, "is no %s: ", type->name);
+
+	for (const struct schema_name *n = type->names; n->name; n++) {
+		if (at + strlen(n->name) + sizeof(", ...") > JSON_WHY_MAX) {
+			snprintf(why + at, JSON_WHY_MAX - at, "...");
+			break;
+		}
+		at += (size_t)snprintf(why + at, JSON_WHY_MAX - at, "%s%s", n->name,
+				       n[1].name ? ", " : "");
+	}
+	return -EINVAL;
+}
+
 static int leaf_enum(const struct schema_type *type, const struct schema_field *field,
 		     struct json_object *value, struct json_object **ret, char *why)
 {
@@ -119,7 +137,7 @@ static int leaf_enum(const struct schema_type *type, const struct schema_field *
 			return 0;
 		return made(json_object_new_string(n->name), ret);
 	}
-	return refuse(why, "is no %s", type->name);
+	return refuse_names(why, type);
 }
 
 /* Hexadecimal digits in lower case, and a separator at each of the places. */
@@ -279,9 +297,12 @@ int json_leaf_canon(const struct schema_type *type, const struct schema_field *f
 	case SCHEMA_STRING:
 		if (field && !value)
 			return 0; /* libxl's NULL */
-		if (!s || (type->bits && strlen(s) != type->bits))
-			return s ? refuse(why, "has not %u characters", type->bits)
-				 : refuse(why, "is no string");
+		if (!s)
+			return refuse(why, json_object_is_type(value, json_type_string)
+						   ? "is not UTF-8"
+						   : "is no string");
+		if (type->bits && strlen(s) != type->bits)
+			return refuse(why, "has not %u characters", type->bits);
 		return made(json_object_get(value), ret);
 	case SCHEMA_INT:
 		return leaf_int(type, field, value, ret, why);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/json_own.h"
+
 struct reader {
 	const char *text, *at, *end;
 	struct conf_err *err;
@@ -130,6 +132,20 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
 		return 0;
 	return len;
+}
+
+bool json_is_utf8(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		size_t n = (unsigned char)s[i] < 0x80
+				   ? 1
+				   : utf8_len((const unsigned char *)s + i, len - i);
+
+		if (!n)
+			return false;
+		i += n;
+	}
+	return true;
 }
 
 /* A string into r->room, with a NUL behind it. */

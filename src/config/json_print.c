@@ -131,6 +131,7 @@ struct printer {
 	FILE *f;
 	const struct style *style;
 	int indent;
+	bool unreadable; /* there was a string that is no UTF-8 */
 };
 
 static void new_line(struct printer *p)
@@ -139,10 +140,12 @@ static void new_line(struct printer *p)
 		fprintf(p->f, "\n%*s", p->indent, "");
 }
 
-static void print_string(FILE *f, const char *s, size_t len)
+static void print_string(struct printer *p, const char *s, size_t len)
 {
 	static const char from[] = "\"\\\b\f\n\r\t", is[] = "\"\\bfnrt";
+	FILE *f = p->f;
 
+	p->unreadable |= !json_is_utf8(s, len);
 	putc('"', f);
 	for (size_t i = 0; i < len; i++) {
 		const char *at = s[i] ? strchr(from, s[i]) : NULL;
@@ -179,7 +182,7 @@ static void print_members(struct printer *p, struct json_object *map)
 			putc(',', p->f);
 		first = false;
 		new_line(p);
-		print_string(p->f, key, strlen(key));
+		print_string(p, key, strlen(key));
 		fputs(p->style->colon, p->f);
 		print_value(p, value);
 	}
@@ -222,7 +225,7 @@ static void print_value(struct printer *p, struct json_object *value)
 		print_within(p, value);
 		return;
 	case json_type_string:
-		print_string(p->f, json_object_get_string(value),
+		print_string(p, json_object_get_string(value),
 			     (size_t)json_object_get_string_len(value));
 		return;
 	case json_type_int:
@@ -240,34 +243,40 @@ static void print_value(struct printer *p, struct json_object *value)
 }
 
 /* An object as text, to be freed; end goes behind it. json-c's own would drop what has no room. */
-static char *text_of(struct json_object *o, const struct style *style, const char *end,
-		     size_t *ret_len)
+static int text_of(struct json_object *o, const struct style *style, const char *end, char **ret,
+		   size_t *ret_len)
 {
 	char *text = NULL;
 	struct printer p = { .f = open_memstream(&text, ret_len), .style = style };
-	int bad;
+	int r;
 
 	if (!p.f)
-		return NULL;
+		return -ENOMEM;
 	print_value(&p, o);
 	fputs(end, p.f);
-	bad = ferror(p.f);
-	if (fclose(p.f) || bad) {
+	r = ferror(p.f) ? -ENOMEM : 0;
+	if (fclose(p.f) || !text) /* it may succeed, and have no memory for the last of it */
+		r = -ENOMEM;
+	if (!r && p.unreadable)
+		r = -EILSEQ;
+	if (r)
 		free(text);
-		return NULL;
-	}
-	return text;
+	else
+		*ret = text;
+	return r;
 }
 
 /* json-c's print, which is dropped where it is not all of the object: memory was out. */
-static char *text_by_json_c(struct json_object *o)
+static int text_by_json_c(struct json_object *o, char **ret, size_t *ret_len)
 {
 	CLEANUP_JSON struct json_object *back = NULL;
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
 
 	if (!text || conf_json_parse(text, strlen(text), NULL, &back) || !conf_json_equal(o, back))
-		return NULL;
-	return strdup(text);
+		return -ENOMEM;
+	*ret_len = strlen(text);
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
 }
 
 int conf_json_print(struct json_object *config, enum drover_config_layout layout, char **ret,
@@ -275,24 +284,24 @@ int conf_json_print(struct json_object *config, enum drover_config_layout layout
 {
 	CLEANUP_JSON struct json_object *o = NULL;
 	bool newest = layout == DROVER_CONFIG_LAYOUT_NEWEST;
-	size_t len;
-	char *text;
 	int r;
 
 	r = ordered_struct(schema_domain_config(), config, newest ? UINT32_MAX : VERSION_4_17, &o);
 	if (r)
 		return r;
-	text = newest ? text_by_json_c(o) : text_of(o, &yajl_style, "\n", &len);
-	if (!text)
-		return -ENOMEM;
-	*ret_len = newest ? strlen(text) : len;
-	*ret = text;
-	return 0;
+	/* Also for json-c, so that what is no UTF-8 is told. */
+	r = text_of(o, &yajl_style, "\n", ret, ret_len);
+	if (r || !newest)
+		return r;
+	free(*ret);
+	*ret = NULL;
+	return text_by_json_c(o, ret, ret_len);
 }
 
 char *conf_json_line(struct json_object *object)
 {
+	char *text = NULL;
 	size_t len;
 
-	return text_of(object, &line_style, "", &len);
+	return text_of(object, &line_style, "", &text, &len) ? NULL : text;
 }

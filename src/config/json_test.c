@@ -418,6 +418,21 @@ static void newer_fields_stay_in_the_older_layout(void **state)
 	json_object_put(o);
 }
 
+static void what_nobody_could_read_is_not_printed(void **state)
+{
+	struct json_object *o = must_read("{}");
+	char *text = NULL;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(json_object_object_add(o, "x", json_object_new_string("caf\xe9")), 0);
+	for (int layout = 0; layout < 2; layout++)
+		assert_int_equal(conf_json_print(o, (enum drover_config_layout)layout, &text, &len),
+				 -EILSEQ);
+	assert_null(conf_json_line(o));
+	json_object_put(o);
+}
+
 /* ---- damage ---- */
 
 static void a_record_cut_anywhere_is_refused(void **state)
@@ -502,6 +517,7 @@ int main(void)
 		cmocka_unit_test(layouts_print_what_is_read_back),
 		cmocka_unit_test(layout_4_17_has_yajls_form),
 		cmocka_unit_test(newer_fields_stay_in_the_older_layout),
+		cmocka_unit_test(what_nobody_could_read_is_not_printed),
 		cmocka_unit_test(a_record_cut_anywhere_is_refused),
 		cmocka_unit_test(a_record_with_any_octet_changed_is_refused_or_canonical),
 	};
