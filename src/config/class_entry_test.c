@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * PCI and USB devices, which are entries of a directory: found, checked, added and removed,
+ * whatever the directory says of itself.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -264,7 +268,8 @@ static void adding_a_pci_device_writes_it_behind_the_last(void **state)
 	       "num_devs=1\n");
 	pci_make("num_devs=1\ndev-0=" A "\nstate-0=3\n", &dev);
 	change("pci",
-	       "{\"bus\":4,\"dev\":16,\"func\":7,\"vdevfn\":168,\"permissive\":true,\"name\":\"n\"}",
+	       "{\"bus\":4,\"dev\":16,\"func\":7,\"vdevfn\":168,\"permissive\":true,"
+	       "\"name\":\"n\"}",
 	       &dev, true, PCI, 0,
 	       "key-1=" B "\ndev-1=" B "\nvdevfn-1=a8\nname-1=n\n"
 	       "opts-1=msitranslate=0,power_mgmt=0,permissive=1\nstate-1=1\nnum_devs=2\nstate=7\n");

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/json.h"
@@ -125,17 +126,49 @@ int class_settle(const struct conf_class *k, struct json_object *config, struct 
 	return 0;
 }
 
+/*
+ * Each key that must be there can be written, and none that is written would be malformed: what
+ * is attached is never found damaged.
+ */
+static int validate_rows(const struct conf_class *k, struct json_object *entry,
+			 struct conf_err *err)
+{
+	const struct class_where where = {
+		.backend_domid = (uint32_t)class_field_number(entry, "backend_domid", 0),
+	};
+	struct class_put x = { .k = k, .entry = entry, .where = &where, .err = err };
+	CLEANUP_JSON struct json_object *scratch = json_object_new_object();
+	int r = scratch ? class_devid(k, entry, &x.devid, err) : conf_no_memory(err);
+	struct conf_dev dev = { .devid = x.devid };
+
+	for (const struct class_row *row = k->rows; !r && row->key; row++) {
+		char *value = NULL;
+
+		r = class_row_put(&x, row, &value);
+		if (r == -ENOMEM)
+			conf_no_memory(err);
+		if (!r && !value && (row->flags & ROW_MUST))
+			r = conf_fail(err, -EINVAL, "%s: %s: not set", k->name, row->field);
+		if (!r && value && class_row_get(k, &dev, row, value, scratch) == -EBADMSG)
+			r = conf_fail(err, -EINVAL, "%s: %s: %s", k->name,
+				      row->field ? row->field : row->key, value);
+		free(value);
+	}
+	return r;
+}
+
 int class_validate(const struct conf_class *k, struct json_object *entry, struct conf_err *err)
 {
-	int64_t devid = class_field_number(entry, "devid", -1);
+	char id[CLASS_ID_MAX];
+	int r;
 
 	for (size_t i = 0; k->needs[i]; i++)
 		if (!class_field(entry, k->needs[i]))
 			return conf_fail(err, -EINVAL, "%s: %s: not set", k->name, k->needs[i]);
-	if (devid > INT32_MAX || devid < -1)
-		return conf_fail(err, -EINVAL, "%s: devid: %" PRId64 " is no number of a device",
-				 k->name, devid);
-	return k->validate ? k->validate(entry, err) : 0;
+	r = class_id(k, entry, id, err);
+	if (!r && k->validate)
+		r = k->validate(entry, err);
+	return r || k->place != CLASS_DIRECTORY ? r : validate_rows(k, entry, err);
 }
 
 /* ---- in the record alone ---- */

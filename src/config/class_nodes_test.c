@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What is written for a device, against what libxl writes, and what of it an update changes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What the store says of a device: what comes back from it, what is wrong with it, and where it
+ * differs from the record.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -337,78 +341,78 @@ static void a_text_for_what_is_wrong_may_be_short(void **state)
 
 #define NIC "\"devid\":0,\"mac\":\"00:16:3e:11:22:44\""
 
+static const struct {
+	const char *class, *entry;	   /* the record's */
+	const char *key, *value;	   /* NULL: as class_nodes writes it; "-": no such key */
+	const char *changed, *field, *now; /* NULL: gone */
+} differences[] = {
+	{ "vif", "{" NIC "}", NULL, NULL, "", NULL, NULL },
+	{ "vif", "{" NIC "}", "bridge", "xenbr9", "", NULL, NULL },
+	{ "vif", "{" NIC ",\"bridge\":\"a\"}", "bridge", "b", "bridge", "bridge", "b" },
+	{ "vif", "{" NIC ",\"bridge\":\"a\"}", "bridge", "a", "", NULL, NULL },
+	{ "vif", "{" NIC ",\"script\":\"vif-x\"}", "script", "/usr/lib/vif-x", "", NULL, NULL },
+	{ "vif", "{" NIC ",\"script\":\"vif-x\"}", "script", "/usr/lib/vif-y", "script", "script",
+	  "/usr/lib/vif-y" },
+	{ "vif", "{" NIC "}", "mac", "00:16:3E:11:22:44", "", NULL, NULL },
+	{ "vif", "{" NIC "}", "mac", "00:16:3e:11:22:45", "mac", "mac", "00:16:3e:11:22:45" },
+	{ "vif", "{" NIC ",\"mtu\":1500}", NULL, NULL, "", NULL, NULL },
+	{ "vif", "{" NIC ",\"ip\":\"10.0.0.1\"}", "ip", "-", "ip", "ip", NULL },
+	{ "vif", "{" NIC "}", "rate", "x", "", NULL, NULL },
+	{ "vif", "{" NIC ",\"model\":\"e1000\"}", NULL, NULL, "", NULL, NULL },
+	{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "params", "aio:/b",
+	  "pdev_path", "pdev_path", "/b" },
+	{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "params",
+	  "qcow2:/a", "format", "format", "qcow2" },
+	{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "mode", "w",
+	  "readwrite", "readwrite", "1" },
+	{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\",\"readwrite\":1}",
+	  "mode", "r", "readwrite", "readwrite", NULL },
+	{ "vbd",
+	  "{\"vdev\":\"hdc\",\"format\":\"raw\",\"pdev_path\":\"/x\",\"removable\":1,"
+	  "\"is_cdrom\":1}",
+	  "params", "aio:", "format, pdev_path", "pdev_path", NULL },
+	{ "vbd",
+	  "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\",\"discard_enable\":"
+	  "\"True\"}",
+	  "discard-enable", "0", "", NULL, NULL },
+	{ "vtpm", "{\"devid\":0,\"uuid\":\"12345678-1234-4234-8234-123456789abc\"}", "uuid",
+	  "12345678-1234-4234-8234-123456789ABC", "", NULL, NULL },
+	{ "usbctrl", "{\"type\":\"pv\",\"devid\":0,\"version\":2,\"ports\":4}", "num-ports", "8",
+	  "ports", "ports", "8" },
+	{ "usbctrl", "{\"type\":\"pv\",\"devid\":0}", "num-ports", "4", "", NULL, NULL },
+};
+
 static void only_a_true_difference_is_one(void **state)
 {
-	static const struct {
-		const char *class, *entry; /* the record's */
-		const char *key, *value;   /* NULL: as class_nodes writes it; "-": no such key */
-		const char *changed, *field, *now; /* NULL: gone */
-	} cases[] = {
-		{ "vif", "{" NIC "}", NULL, NULL, "", NULL, NULL },
-		{ "vif", "{" NIC "}", "bridge", "xenbr9", "", NULL, NULL },
-		{ "vif", "{" NIC ",\"bridge\":\"a\"}", "bridge", "b", "bridge", "bridge", "b" },
-		{ "vif", "{" NIC ",\"bridge\":\"a\"}", "bridge", "a", "", NULL, NULL },
-		{ "vif", "{" NIC ",\"script\":\"vif-x\"}", "script", "/usr/lib/vif-x", "", NULL,
-		  NULL },
-		{ "vif", "{" NIC ",\"script\":\"vif-x\"}", "script", "/usr/lib/vif-y", "script",
-		  "script", "/usr/lib/vif-y" },
-		{ "vif", "{" NIC "}", "mac", "00:16:3E:11:22:44", "", NULL, NULL },
-		{ "vif", "{" NIC "}", "mac", "00:16:3e:11:22:45", "mac", "mac",
-		  "00:16:3e:11:22:45" },
-		{ "vif", "{" NIC ",\"mtu\":1500}", NULL, NULL, "", NULL, NULL },
-		{ "vif", "{" NIC ",\"ip\":\"10.0.0.1\"}", "ip", "-", "ip", "ip", NULL },
-		{ "vif", "{" NIC "}", "rate", "x", "", NULL, NULL },
-		{ "vif", "{" NIC ",\"model\":\"e1000\"}", NULL, NULL, "", NULL, NULL },
-		{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "params",
-		  "aio:/b", "pdev_path", "pdev_path", "/b" },
-		{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "params",
-		  "qcow2:/a", "format", "format", "qcow2" },
-		{ "vbd", "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\"}", "mode", "w",
-		  "readwrite", "readwrite", "1" },
-		{ "vbd",
-		  "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\",\"readwrite\":1}",
-		  "mode", "r", "readwrite", "readwrite", NULL },
-		{ "vbd",
-		  "{\"vdev\":\"hdc\",\"format\":\"raw\",\"pdev_path\":\"/x\",\"removable\":1,"
-		  "\"is_cdrom\":1}",
-		  "params", "aio:", "format, pdev_path", "pdev_path", NULL },
-		{ "vbd",
-		  "{\"vdev\":\"xvda\",\"format\":\"raw\",\"pdev_path\":\"/a\",\"discard_enable\":"
-		  "\"True\"}",
-		  "discard-enable", "0", "", NULL, NULL },
-		{ "vtpm", "{\"devid\":0,\"uuid\":\"12345678-1234-4234-8234-123456789abc\"}", "uuid",
-		  "12345678-1234-4234-8234-123456789ABC", "", NULL, NULL },
-		{ "usbctrl", "{\"type\":\"pv\",\"devid\":0,\"version\":2,\"ports\":4}", "num-ports",
-		  "8", "ports", "ports", "8" },
-		{ "usbctrl", "{\"type\":\"pv\",\"devid\":0}", "num-ports", "4", "", NULL, NULL },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct class_case c = { .class = cases[i].class, .entry = cases[i].entry };
+	for (size_t i = 0; i < ARRAY_LEN(differences); i++) {
+		const struct class_case c = { .class = differences[i].class,
+					      .entry = differences[i].entry };
 		CLEANUP_JSON struct json_object *entry = case_entry(&c);
-		bool without = cases[i].value && !strcmp(cases[i].value, "-");
+		bool without = differences[i].value && !strcmp(differences[i].value, "-");
 		struct json_object *field = NULL;
 		const char *now = NULL;
 		struct conf_dev dev;
 		char text[512];
 
-		dev_make(&c, without ? cases[i].key : NULL, without ? cases[i].key : NULL, &dev);
-		if (cases[i].key && !without)
-			set_value(&dev.libxl, cases[i].key, cases[i].value);
+		dev_make(&c, without ? differences[i].key : NULL,
+			 without ? differences[i].key : NULL, &dev);
+		if (differences[i].key && !without)
+			set_value(&dev.libxl, differences[i].key, differences[i].value);
 		assert_int_equal(class_overlay(class_find(c.class), &dev, "", entry, text,
 					       sizeof(text), NULL),
 				 0);
-		if (strcmp(text, cases[i].changed) != 0)
+		if (strcmp(text, differences[i].changed) != 0)
 			fail_msg("%s: %s=%s: changed \"%s\"", c.entry,
-				 cases[i].key ? cases[i].key : "", cases[i].value, text);
-		if (cases[i].field)
-			json_object_object_get_ex(entry, cases[i].field, &field);
+				 differences[i].key ? differences[i].key : "", differences[i].value,
+				 text);
+		if (differences[i].field)
+			json_object_object_get_ex(entry, differences[i].field, &field);
 		if (field)
 			now = json_object_get_string(field);
-		if ((now == NULL) != (cases[i].now == NULL) ||
-		    (now && strcmp(now, cases[i].now) != 0))
-			fail_msg("%s: %s is %s", c.entry, cases[i].field, now);
+		if ((now == NULL) != (differences[i].now == NULL) ||
+		    (now && strcmp(now, differences[i].now) != 0))
+			fail_msg("%s: %s is %s", c.entry, differences[i].field, now);
 		dev_fini(&dev);
 	}
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Names of virtual disks: which number each has, and which name each number.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
