@@ -107,7 +107,7 @@ static void each_device_is_written_as_libxl_writes_it(void **state)
 		struct class_where where = case_where(entry);
 		struct conf_err err = { "" };
 		struct class_nodes nodes;
-		char *front, *back, *libxl, expected[256];
+		char *front = NULL, *back = NULL, *libxl = NULL, expected[256];
 		size_t n;
 
 		if (class_nodes(k, entry, &where, &err, &nodes) ||

@@ -18,11 +18,6 @@
 #include "base/own.h"
 #include "config/json.h"
 
-static inline void freep(char **p)
-{
-	free(*p);
-}
-
 /* ---- what is wrong ---- */
 
 /* The domain of a device, as its path has it: "/libxl/7/device/vbd/51712". */
