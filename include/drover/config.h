@@ -279,23 +279,28 @@ int drover_device_to_json(const struct drover_device *device, char **ret);
  * Attaches a device to a living domain and waits until its backend has it. What is missing in its
  * identity (a devid, a mac) is filled in, in `device`. On any failure it is as if it never was,
  * or, where somebody died meanwhile, repair makes it so.
- * -EEXIST, -ETIMEDOUT: the backend or the script did not answer; rolled back. -EREMOTEIO: the
- * script, or the backend, said no; rolled back. -ENOENT, -ENODATA, -EBADMSG, -EBUSY, -ESTALE.
+ * -EEXIST; -ETIMEDOUT: the backend or the script did not answer; rolled back. -EREMOTEIO: the
+ * script, or the backend, said no; rolled back. -EOPNOTSUPP: such a device comes only with a new
+ * domain, or by way of the device model, or the hypervisor's part is nobody's here to do. -ENOENT:
+ * also a script or a backend's domain that is not there. -ENODATA, -EBADMSG, -EBUSY, -ESTALE.
  */
 int drover_config_attach(struct drover_config *c, uint32_t domid, struct drover_device *device,
 			 unsigned int flags);
 
 /*
- * Takes a device away, from store and record. -ENOENT: neither has it. -ETIMEDOUT: its backend
- * does not let it go; it stays "detaching", and DROVER_CHANGE_FORCE or repair ends that.
+ * Takes a device away, from store and record; with a USB controller, the devices that are on it.
+ * -ENOENT: neither has it. -ETIMEDOUT: its backend does not let it go; it stays "detaching", and
+ * DROVER_CHANGE_FORCE or repair ends that. -EBUSY: also where somebody alive is at it. -EREMOTEIO:
+ * it is detached, but its script failed. -EOPNOTSUPP: as for attaching.
  */
 int drover_config_detach(struct drover_config *c, uint32_t domid, const char *class_name,
 			 const char *id, unsigned int flags);
 
 /*
  * Changes fields of an attached device, in store and record. device names it by its identity and
- * has all fields that it is to have. -EOPNOTSUPP: a field that can be changed only by
- * detaching and attaching; the text names it.
+ * has all fields that it is to have. A device model is not told: what it emulates keeps its medium
+ * until it looks. -EOPNOTSUPP: a field that can be changed only by detaching and attaching; the
+ * text names it. -ENOENT: it is not attached. -EBUSY: also where somebody alive is at it.
  */
 int drover_config_update(struct drover_config *c, uint32_t domid, struct drover_device *device,
 			 unsigned int flags);
