@@ -46,6 +46,7 @@ FIELDS(device_disk){
 	F("active_disk", string),
 	F("hidden_disk", string),
 	F("trusted", defbool),
+	F_SINCE("grant_usage", defbool, 0x0419),
 	END,
 };
 STRUCT(device_disk);
@@ -55,6 +56,7 @@ FIELDS(device_nic){
 	F("backend_domname", string),
 	FI("devid", int32, -1),
 	F("mtu", int32),
+	F_SINCE("vlan", string, 0x0419),
 	F("model", string),
 	F("mac", mac),
 	F("ip", string),
