@@ -286,15 +286,17 @@ void xl_spec_number(struct xl_spec *s, const char *field, const char *key)
 	xl_done(s->dev, field);
 }
 
-void xl_spec_backend(struct xl_spec *s, const char *no)
+void xl_spec_backend(struct xl_spec *s, const char *no, bool wanted)
 {
 	int64_t domid = xl_int_at(s->dev, "backend_domid", 0);
 
-	if (xl_spec_string(s, "backend_domname", "backend", no) || !domid)
+	if (xl_spec_string(s, "backend_domname", "backend", no) || (!domid && !wanted))
 		return;
 	/* xl keeps the number as a name, and finds the domain by it all the same. */
 	xl_spec_add(s, "backend=%" PRId64, domid);
-	xl_spec_note(s, "backend_domname", "the number of backend_domid stands here");
+	if (!xl_at(s->dev, "backend_domname"))
+		xl_spec_note(s, "backend_domname",
+			     "not there; the number of backend_domid is said");
 }
 
 void xl_spec_devid(struct xl_spec *s)

@@ -85,8 +85,8 @@ bool xl_spec_string(struct xl_spec *s, const char *field, const char *key, const
 /* KEY=NUMBER of a field that is there; of a bool, KEY=1. */
 void xl_spec_number(struct xl_spec *s, const char *field, const char *key);
 
-/* Its backend's domain, by name or by number. */
-void xl_spec_backend(struct xl_spec *s, const char *no);
+/* Its backend's domain, by name or by number; where one is wanted, also by 0. */
+void xl_spec_backend(struct xl_spec *s, const char *no, bool wanted);
 
 /* xl numbers the devices of most lists itself. */
 void xl_spec_devid(struct xl_spec *s);

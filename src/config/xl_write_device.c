@@ -123,7 +123,7 @@ static bool say_disk(struct xl_spec *s)
 	if (!xl_spec_string(s, "vdev", "vdev", ","))
 		return false;
 	say_disk_mode(s, cdrom);
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	say_strings(s, strings, ARRAY_LEN(strings), ",");
 	if (xl_at(s->dev, "direct_io_safe")) {
 		xl_spec_add(s, "direct-io-safe");
@@ -194,7 +194,7 @@ static bool say_nic(struct xl_spec *s)
 		xl_spec_add(s, "type=%s", !strcmp(type, "vif") ? "vif" : "ioemu");
 		xl_done(s->dev, "nictype");
 	}
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	say_rate(s);
 	xl_spec_number(s, "mtu", "mtu");
 	say_choice(s, "trusted", "trusted", "untrusted");
@@ -281,6 +281,7 @@ static bool say_p9(struct xl_spec *s)
 		PAIR("path", "path"),
 		PAIR("security_model", "security_model"),
 	};
+	struct json_object *whole = json_object_array_get_idx(xl_at(s->w->whole, "p9s"), s->index);
 
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
 		const char *value = xl_string_at(s->dev, strings[i].path);
@@ -290,24 +291,15 @@ static bool say_p9(struct xl_spec *s)
 	}
 	say_strings(s, strings, ARRAY_LEN(strings), ",");
 	/* xl gives these no number; and one without a backend has that of the one before. */
-	if (s->w->p9_backend && !xl_at(s->dev, "backend_domname") &&
-	    !xl_at(s->dev, "backend_domid")) {
-		xl_spec_add(s, "backend=0");
-		xl_spec_note(s, "backend_domname", "not there; said as 0, or xl takes another's");
-	}
-	s->w->p9_backend |= xl_at(s->dev, "backend_domname") || xl_at(s->dev, "backend_domid");
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", s->w->p9_backend);
+	s->w->p9_backend |= xl_at(whole, "backend_domname") || xl_at(whole, "backend_domid");
 	return true;
 }
 
 static bool say_vtpm(struct xl_spec *s)
 {
 	xl_spec_devid(s);
-	if (!xl_at(s->dev, "backend_domname") && !xl_at(s->dev, "backend_domid")) {
-		xl_spec_add(s, "backend=0");
-		xl_spec_note(s, "backend_domname", "not there; said as 0, for xl asks for it");
-	}
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", true);
 	xl_spec_string(s, "uuid", "uuid", ",");
 	return true;
 }
@@ -340,7 +332,7 @@ static bool say_vdispl(struct xl_spec *s)
 	if (!say_connectors(s))
 		return false;
 	xl_spec_devid(s);
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	xl_spec_number(s, "be_alloc", "be-alloc");
 	return true;
 }
@@ -348,7 +340,7 @@ static bool say_vdispl(struct xl_spec *s)
 static bool say_pvcalls(struct xl_spec *s)
 {
 	xl_spec_devid(s);
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	return true;
 }
 
@@ -367,7 +359,7 @@ static bool say_channel(struct xl_spec *s)
 	xl_spec_devid(s);
 	if (xl_string_at(s->dev, "name") && *xl_string_at(s->dev, "name"))
 		xl_spec_string(s, "name", "name", CHANNEL_NOT);
-	xl_spec_backend(s, CHANNEL_NOT);
+	xl_spec_backend(s, CHANNEL_NOT, false);
 	return true;
 }
 
@@ -445,7 +437,7 @@ static bool say_vkb(struct xl_spec *s)
 		xl_spec_note(s, "feature_multi_touch", "not there; xl makes it 1");
 	xl_spec_string(s, "backend_type", "backend-type", ",");
 	xl_spec_devid(s);
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	xl_spec_string(s, "unique_id", "unique-id", ",");
 	say_numbers(s, numbers, ARRAY_LEN(numbers));
 	return true;

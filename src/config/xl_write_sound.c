@@ -67,7 +67,7 @@ static void write_card(struct xl_spec *s)
 
 	xl_spec_add(s, "card");
 	xl_spec_devid(s);
-	xl_spec_backend(s, ",");
+	xl_spec_backend(s, ",", false);
 	xl_spec_string(s, "short_name", "short-name", ",");
 	xl_spec_string(s, "long_name", "long-name", ",");
 	say_params(s);
