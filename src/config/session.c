@@ -95,6 +95,7 @@ int conf_session_begin(struct drover_config *c)
 
 static int read_record(struct drover_config *c, struct conf_domain *d, unsigned int flags)
 {
+	const struct conf_class *k;
 	char *text = NULL;
 	size_t len;
 	int r;
@@ -102,6 +103,9 @@ static int read_record(struct drover_config *c, struct conf_domain *d, unsigned 
 	r = userdata_read(c->userdata, d->domid, d->uuid, USERDATA_RECORD, &c->err, &text, &len);
 	if (!r) {
 		r = conf_json_read(text, len, &c->err, &d->config);
+		/* Toolstacks may leave numbers to libxl, which does not write them back. */
+		for (size_t i = 0; !r && (k = class_at(i)); i++)
+			r = class_settle(k, d->config, &c->err);
 		if (r && r != -ENOMEM)
 			r = conf_fail_in(&c->err, -EBADMSG, "domain %" PRIu32 ": record %s",
 					 d->domid, d->record_path);
