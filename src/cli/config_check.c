@@ -21,7 +21,7 @@
 
 struct checking {
 	struct config_call *call;
-	bool faults_only;
+	bool faults_only, named;
 	struct config_table rows;
 	struct json_object *list; /* owned */
 	bool fault;
@@ -110,11 +110,10 @@ static void check_domain(void *data, uint32_t domid, int err, const char *why,
 	}
 	snprintf(id, sizeof(id), "%" PRIu32, domid);
 	why = *why ? why : strerror(-err);
-	if (config_is_fault(domid, err))
-		k->fault = true;
-	else if (k->faults_only)
+	if (!k->named && !config_is_fault(domid, err))
 		return;
-	config_table_add(&k->rows, config_is_fault(domid, err) ? CONFIG_RED : CONFIG_PLAIN,
+	k->fault = true;
+	config_table_add(&k->rows, CONFIG_RED,
 			 (const char *[]){ "-", id, "-", "-", "cannot be told", why });
 	if (json_object_array_add(k->list, config_json_error(domid, err, why)))
 		cli_must(NULL);
@@ -157,6 +156,7 @@ int cli_config_check(int argc, char **argv)
 	}
 	if (all && optind < argc)
 		return cli_usage("config", "check: --all, or which domains?");
+	k.named = optind < argc;
 	status = config_open(&call);
 	if (status)
 		return status;

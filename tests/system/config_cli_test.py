@@ -275,6 +275,8 @@ def check_gives_a_verdict_on_each_device(d):
     equal([row[3] for row in table[1:]], ["xvdc", "xvdd"])
     equal(h.drover("config", "check", "drv").out, "")
     r = h.drover("config", "check", "--json", "7", "9", status=1)
+    equal(json.loads(h.drover("config", "check", "--json", status=1).out), json.loads(r.out))
+    equal(rows(h.drover("config", "check", "0", status=1).out)[1][4], "cannot be told")
     seven, nine = json.loads(r.out)
     equal((nine["domid"], nine["items"]), (9, []))
     equal([(i["id"], i["verdict"], i["fault"], i["live"], i["persistent"])
