@@ -21,6 +21,9 @@
 /* Changes that are taken together, so that a busy host does not keep one from looking. */
 #define WATCH_BATCH 1024
 
+/* How soon a domain that was locked, or kept changing, is looked at again. */
+#define WATCH_AGAIN_MS 1000u
+
 /* What is known of a domain. */
 struct known {
 	uint32_t domid;
@@ -310,13 +313,31 @@ static int domains_look(struct watching *w, bool list)
 	return status || !list ? status : domains_list(w);
 }
 
+/* Whether a domain could not be told for a reason that goes without a change of anything. */
+static bool again(const struct known *k)
+{
+	return k->err == -EBUSY || k->err == -EAGAIN;
+}
+
+/* How long to wait at most; those that are to be looked at again are due then. */
+static uint32_t wait_ms(struct watching *w)
+{
+	uint32_t ms = UINT32_MAX;
+
+	for (size_t i = 0; i < w->n; i++) {
+		w->domains[i].due |= again(&w->domains[i]);
+		ms = again(&w->domains[i]) ? WATCH_AGAIN_MS : ms;
+	}
+	return ms;
+}
+
 /*
  * Waits for a change, and takes with it those that are there already: a change of one device is
  * some twenty nodes. 0 or what drover_config_wait returned.
  */
 static int changes_wait(struct watching *w, bool *ret_list)
 {
-	uint32_t domid, timeout_ms = UINT32_MAX;
+	uint32_t domid, timeout_ms = wait_ms(w);
 	int r;
 
 	*ret_list = false;
@@ -351,7 +372,9 @@ static int watch_run(struct watching *w)
 		r = changes_wait(w, &list);
 		if (!r)
 			status = domains_look(w, list);
-		else if (r != -EAGAIN && r != -ETIMEDOUT && r != -EINTR)
+		else if (r == -ETIMEDOUT)
+			status = domains_look(w, false);
+		else if (r != -EAGAIN && r != -EINTR)
 			return config_fail(&w->call, NULL, r);
 	}
 	return status;

@@ -452,11 +452,10 @@ def bash_completes_domains_classes_and_devices(d):
                  'printf "%s\\n" "${COMPREPLY[@]}"'
         env = h.environment()
         env["PATH"] = peers.build_dir() + ":" + env["PATH"]
-        # The way to the store and the records is in the environment of who uses it.
-        wrap = 'drover() { command drover "$1" "$2" -d "%s" "${@:3}"; }; ' % h.userdata
-        p = subprocess.run(["bash", "-c", wrap + script, "bash", COMPLETION, "drover", "config",
-                            *words], env=env, capture_output=True, timeout=lib.TIMEOUT,
-                           check=False)
+        env["XENSTORED_PATH"] = "/nonexistent"
+        way = ["-s", h.socket, "config", "-d", h.userdata]
+        p = subprocess.run(["bash", "-c", script, "bash", COMPLETION, "drover", *way, *words],
+                           env=env, capture_output=True, timeout=lib.TIMEOUT, check=False)
         equal((p.returncode, p.stderr), (0, b""))
         return p.stdout.decode().split()
     told = h.drover("help", "config").out

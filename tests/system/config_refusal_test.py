@@ -156,6 +156,19 @@ def a_lock_that_is_held_is_told_with_its_holder(d):
     h.settled()
 
 
+@case
+def watch_comes_back_to_a_domain_that_was_locked(d):
+    h = furnished(d)
+    path = h.file(7, "domain-userdata-lock", "l")
+    with open(path, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        with h.running("watch", "7", "--lock-timeout", "20") as p:
+            read_until(p.stdout.fileno(), rb" 7 -: - -> cannot be told \([^\n]*held by[^\n]*\n")
+            os.unlink(path)
+            fcntl.flock(f, fcntl.LOCK_UN)
+            read_until(p.stdout.fileno(), rb" 7 pv1: cannot be told -> there\n")
+
+
 def mine():
     with open("/proc/self/cmdline") as f:
         return f.read().rstrip("\0").replace("\0", " ")
