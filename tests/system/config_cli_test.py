@@ -374,6 +374,27 @@ def fields_of_a_device_are_changed(d):
         equal(h.settled()["disks"][1]["pdev_path"], "/dev/vg0/three")
 
 
+@case
+def force_ends_what_a_backend_keeps(d):
+    h = furnished(d)
+    soon = ("--backend-timeout", "200")
+    with xl.Backend(h, 9, xl.STUCK):
+        h.drover("config", "attach", "7", "vbd", config_lib.B)
+        r = h.drover("config", "detach", "7", "vbd", "xvdb", *soon, status=3)
+        equal((r.out, len(r.err.splitlines())), ("", 1))
+        equal(h.items()["vbd xvdb"], "detaching")
+        h.drover("config", "detach", "--force", "7", "vbd", "xvdb")
+        equal(h.settled(), RECORD)
+        h.drover("config", "attach", "7", "vbd", config_lib.B)
+    h.remove_domain(9)
+    equal(h.items()["vbd xvdb"], "backend-gone")
+    h.drover("config", "repair", "7")
+    equal(h.items()["vbd xvdb"], "backend-gone")
+    r = h.drover("config", "repair", "--force", "7")
+    assert "vbd xvdb: backend-gone: " in r.out, r.out
+    equal(h.settled(), RECORD)
+
+
 # ---- records ----
 
 @case
