@@ -153,7 +153,7 @@ static int leaf_hex(struct json_object *value, size_t len, const char *form,
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (form[i] == 'x' ? !isxdigit(c) : c != form[i])
+		if (form[i] == 'x' ? !isxdigit(c) : s[i] != form[i])
 			return refuse(why, "is not of the form %s", form);
 		text[i] = (char)tolower(c);
 		zero &= form[i] != 'x' || c == '0';
