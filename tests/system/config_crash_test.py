@@ -6,8 +6,8 @@ left; and the same through the command line.
 
 Usage: config_crash_test.py [--kind drover|c] [--only CASE]...
 
-A run of all classes takes a sample. CRASH_EVERY=1 takes all of it, CRASH_SEED=N the same sample
-again, CRASH_ONLY=vbd,vif some classes alone.
+A run takes a sample of all calls. CRASH_EVERY=1 takes them all (half an hour), CRASH_SEED=N the
+same sample again, CRASH_ONLY=vbd,vif some classes alone.
 """
 import contextlib
 import itertools
@@ -93,6 +93,9 @@ def stress(h, what, op, *argv, every=1, rnd=None, silent=False):
 
 
 def every(sample, what, whole=1):
+    """C xenstored answers one request after the other: there the sample is smaller."""
+    if lib.options.kind == "c":
+        sample, whole = 8 * sample, 8 * sample
     return EVERY or (whole if what in WHOLE else sample)
 
 
