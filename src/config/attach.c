@@ -180,6 +180,17 @@ static int directory_keys(struct attach *a, struct keys *keys)
 	return r;
 }
 
+/* Its keys would tell nobody: who emulates it has to be asked, which is libxl's to do. */
+static bool is_of_device_model(const struct attach *a)
+{
+	const struct conf_dev *dev;
+
+	if (class_place(a->k) == CLASS_DIRECTORY)
+		return !a->place.back;
+	dev = change_place_dev(a->d.store, a->k, &a->place);
+	return dev && !dev->backend;
+}
+
 /* Before the intent: what will be written is known, what was, too, and the script is there. */
 static int prepare(struct attach *a, struct keys *keys)
 {
@@ -188,6 +199,11 @@ static int prepare(struct attach *a, struct keys *keys)
 
 	if (r)
 		return r;
+	if (is_of_device_model(a))
+		return conf_fail(&a->c->err, -EOPNOTSUPP,
+				 "%s %s of domain %" PRIu32
+				 ": the device model has it, and has to be asked",
+				 class_name(a->k), a->id, a->d.domid);
 	a->config = conf_json_copy(a->d.config);
 	if (!a->config)
 		return conf_no_memory(&a->c->err);

@@ -47,6 +47,12 @@ static int entry_steps(struct drover_config *c, const struct conf_class *k,
 	size_t remove_len = 0;
 	int r = class_entry_nodes(k, entry, where, dev, add, &c->err, &nodes, &remove, &remove_len);
 
+	if (!r && dev && dev->backend && strcmp(dev->kind, "pci") == 0) {
+		char path[XENSTORE_ABS_PATH_MAX + 1];
+
+		snprintf(path, sizeof(path), "%s/num_devs", dev->backend);
+		r = expect(keys, dev, path, &c->err);
+	}
 	for (size_t i = 0; dev && i < nodes.n && !r; i++)
 		r = expect(keys, dev, nodes.v[i].path, &c->err);
 	for (size_t at = 0; dev && at < remove_len && !r; at += strlen(remove + at) + 1)

@@ -106,6 +106,14 @@ static int await_all(struct repair *r)
 
 /* ---- all of it ---- */
 
+/* A directory of entries is put in order once, whoever of them asks for it. */
+static void restore_once(struct repair *r, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (r->j.v[k].dev == r->j.v[i].dev && r->plans[k].restore.n)
+			keys_fini(&r->plans[i].restore);
+}
+
 static int make_plans(struct repair *r)
 {
 	int e = 0;
@@ -113,8 +121,11 @@ static int make_plans(struct repair *r)
 	r->plans = calloc(r->j.n + 1, sizeof(*r->plans));
 	if (!r->plans)
 		return conf_no_memory(&r->c->err);
-	for (size_t i = 0; i < r->j.n && !e; i++)
+	for (size_t i = 0; i < r->j.n && !e; i++) {
 		e = repair_plan_make(r->c, &r->d, &r->j.v[i], r->flags, &r->plans[i]);
+		if (!e && r->j.v[i].dev)
+			restore_once(r, i);
+	}
 	return e;
 }
 

@@ -52,4 +52,14 @@ int repair_at_once(struct drover_config *c, struct conf_domain *d, const struct 
 int repair_restore(struct drover_config *c, const struct conf_domain *d,
 		   const struct conf_judged *j, struct json_object *entry, struct keys *ret);
 
+/*
+ * The same for the directory of all PCI devices, from an entry of it or the whole: *ret empty
+ * where no entry says which device it is.
+ */
+int repair_pci(struct drover_config *c, const struct conf_domain *d, const struct conf_judged *j,
+	       struct keys *ret);
+
+/* Whether an entry of that directory says that it is this device, in whatever key. */
+bool repair_pci_names(const struct conf_class *k, const struct conf_dev *dev, const char *id);
+
 #endif

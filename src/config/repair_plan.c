@@ -72,6 +72,25 @@ static void plan_put(const struct conf_judged *j, struct json_object *entry, str
 	say(p, j->entry ? "record: entry set to what the store has" : "record: entry added");
 }
 
+static bool is_pci(const struct conf_judged *j)
+{
+	return strcmp(class_name(j->k), "pci") == 0;
+}
+
+/*
+ * What a USB device's controller lacks is the controller's to get back: that its port is not told
+ * is no reason to take it away.
+ */
+static bool is_of_controller(const struct conf_judged *j)
+{
+	char wrong[160];
+
+	if (class_place(j->k) != CLASS_ENTRY || is_pci(j))
+		return false;
+	class_check(class_find("usbctrl"), j->dev, "", wrong, sizeof(wrong));
+	return wrong[0] || !j->entry;
+}
+
 static int plan_damaged(struct drover_config *c, const struct conf_domain *d,
 			const struct conf_judged *j, unsigned int flags, struct repair_plan *p)
 {
@@ -79,19 +98,37 @@ static int plan_damaged(struct drover_config *c, const struct conf_domain *d,
 	int r;
 
 	/* it is of its backend's doing, which may end it: both views have the device until then */
-	if (j->dev->overflow && !(flags & DROVER_REPAIR_FORCE))
+	if ((j->dev->overflow && !(flags & DROVER_REPAIR_FORCE)) || is_of_controller(j))
 		return 0;
-	if (entry && !j->dev->overflow) {
-		r = repair_restore(c, d, j, entry, &p->restore);
+	if (!j->dev->overflow) {
+		r = is_pci(j) ? repair_pci(c, d, j, &p->restore)
+		    : entry   ? repair_restore(c, d, j, entry, &p->restore)
+			      : 0;
 		if (r)
 			return r;
 	}
 	if (!p->restore.n)
 		return plan_removal(j, p);
-	say(p, "store: missing keys restored");
-	if (!j->entry)
+	say(p, is_pci(j) ? "store: the directory put in order" : "store: missing keys restored");
+	if (!j->entry && entry)
 		plan_put(j, entry, p);
+	/* what may have been its entry says no more that it was */
+	if (j->entry && is_pci(j) && !repair_pci_names(j->k, j->dev, j->id)) {
+		p->del = json_object_get(j->entry);
+		say(p, "record: entry removed");
+	}
 	return 0;
+}
+
+/* It is only hidden by the damage of the directory, in which it will be found again. */
+static bool is_hidden(const struct conf_domain *d, const struct conf_judged *j)
+{
+	const struct conf_dev *dev;
+
+	if (!is_pci(j))
+		return false;
+	dev = conf_snapshot_find(d->store, class_kind(j->k), 0);
+	return dev && repair_pci_names(j->k, dev, j->id);
 }
 
 static int plan_verdict(struct drover_config *c, const struct conf_domain *d,
@@ -108,10 +145,11 @@ static int plan_verdict(struct drover_config *c, const struct conf_domain *d,
 	case DROVER_STORE_ONLY:
 		plan_put(j, j->live, p);
 		return 0;
+	case DROVER_MISSING:
+		return is_hidden(d, j) ? 0 : plan_removal(j, p);
 	case DROVER_HALF_ADDED:
 	case DROVER_DETACHING:
 	case DROVER_ROLLED_BACK:
-	case DROVER_MISSING:
 		return plan_removal(j, p);
 	case DROVER_DAMAGED:
 		return plan_damaged(c, d, j, flags, p);

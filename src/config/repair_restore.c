@@ -3,7 +3,8 @@
  * Keys of a damaged device, restored from whoever still has them.
  *
  * Invariant: nothing is restored unless that makes the device whole: it is tried on a copy first.
- * What only the backend may say (its state, whether it is to go) is never written.
+ * What only the backend may say (its state) is never written, and one that was asked to go is not
+ * asked to stay.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 
 static bool is_of_backend(const char *key)
 {
-	static const char *const keys[] = { "state", "online", "hotplug-status", "hotplug-error" };
+	static const char *const keys[] = { "state", "hotplug-status", "hotplug-error" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (strcmp(key, keys[i]) == 0)
@@ -85,7 +86,7 @@ static int choose(const struct restoring *x, enum class_side side, bool all,
 
 		if (!key || (side == CLASS_BACKEND && is_of_backend(key)))
 			continue;
-		if (is && (!all || strcmp(is, n->value) == 0))
+		if (is && (!all || strcmp(is, n->value) == 0 || strcmp(key, "online") == 0))
 			continue;
 		if (!all && conf_values_get(other, key))
 			value = conf_values_get(other, key);

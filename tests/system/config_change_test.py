@@ -432,6 +432,59 @@ def keys_that_make_no_sense_are_set_to_the_record_s(w):
     equal(w.settled(), RECORD)
 
 
+def with_pci(w, *devs):
+    with PciBack(w):
+        for dev in devs:
+            w.drover("config", "attach", "7", "pci", "domain=0", "bus=3", "dev=%d" % dev, "func=0")
+    return w.settled()
+
+
+@case
+def a_damaged_directory_of_pci_devices_is_put_in_order(w):
+    tree = with_pci(w, 3, 4, 5)
+    whole = w.dump(PCI)
+    # what each damage leaves of the three
+    for damage, left in (
+            (lambda: w.x.rm(PCI + "/dev-1"), [3, 4, 5]),
+            (lambda: w.x.write(PCI + "/dev-1", "nonsense"), [3, 4, 5]),
+            (lambda: w.x.write(PCI + "/num_devs", "999999999"), [3, 4, 5]),
+            (lambda: w.x.rm(PCI + "/num_devs"), [3, 4, 5]),
+            (lambda: w.x.rm(PCI + "/frontend"), [3, 4, 5]),
+            (lambda: w.x.rm(PCI + "/online"), [3, 4, 5]),
+            (lambda: w.x.rm(PCI + "/state-2"), [3, 4, 5]),
+            (lambda: w.x.write(PCI + "/num_devs", "7"), [3, 4, 5]),
+            (lambda: [w.x.rm(PCI + "/dev-0"), w.x.rm(PCI + "/key-0")], [4, 5]),
+            (lambda: [w.x.rm(PCI + "/%s-%d" % (key, i)) for i in range(3)
+                      for key in ("dev", "key")], [])):
+        damage()
+        assert "damaged" in w.items().values(), w.items()
+        w.repair()
+        equal([d["dev"] for d in w.settled().get("pcidevs", [])], left)
+        if len(left) == 3:
+            states = {p: v for p, v in whole.items() if "/state" not in p}
+            equal({p: v for p, v in w.dump(PCI).items() if "/state" not in p}, states)
+            equal(w.settled(), tree)
+        w.put([(p, v.decode(), perms) for p, (v, perms) in whole.items()])
+        w.set_record(7, tree)
+        equal(w.settled(), tree)
+
+
+@case
+def a_controller_s_damage_costs_its_devices_nothing(w):
+    with_usb(w, 1)
+    with xl.Backend(w, 0):
+        w.drover("config", "attach", "7", "usbctrl", "type=pv", "version=2", "ports=4")
+        w.drover("config", "attach", "7", "usbdev", "ctrl=0", "port=1",
+                 "type.hostdev.hostbus=1", "type.hostdev.hostaddr=1")
+    tree = w.settled()
+    for path in ("/libxl/7/device/vusb/0/usb-ver", "/libxl/7/device/vusb/0/frontend",
+                 "/local/domain/0/backend/vusb/7/0/online"):
+        w.x.rm(path)
+        if "damaged" in w.items().values():
+            w.repair()
+        equal(w.settled(), tree)
+
+
 @case
 def one_that_cannot_be_restored_leaves_both(w):
     w.x.rm("/local/domain/0/backend/vbd/7/51712")
