@@ -239,6 +239,12 @@ def bad_records_are_refused_in_one_line_that_says_where():
         assert (status, out) == (3, b"") and directory + "/none" in err, (status, err)
 
 
+def a_record_may_come_from_standard_input():
+    p = subprocess.run([lib.DROVER, "config", "canon", "-"], input=b"{}\n\0", capture_output=True,
+                       check=False)
+    lib.equal((p.returncode, p.stderr, json.loads(p.stdout)["c_info"]), (0, b"", {}))
+
+
 def what_libxl_loses_is_refused_or_kept():
     """Where libxl goes on in silence: with a value of another type, the second of two equal keys,
     one of two variants, text behind the end, fields that it does not know."""
@@ -267,6 +273,7 @@ CASES = [what_xl_makes_of_each_file_is_the_same_to_libxl_and_to_us,
          every_field_is_the_same_to_libxl_and_to_us,
          each_name_of_an_enumeration_is_the_same_to_libxl_and_to_us,
          bad_records_are_refused_in_one_line_that_says_where,
+         a_record_may_come_from_standard_input,
          what_libxl_loses_is_refused_or_kept]
 
 if __name__ == "__main__":
