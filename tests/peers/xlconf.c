@@ -4,6 +4,9 @@
  *
  *   xlconf canon FILE       a record read and written by libxl; needs neither store nor domains
  *   xlconf retrieve DOMID   libxl_retrieve_domain_configuration
+ *   xlconf attach DOMID CLASS ENTRY
+ *                           attaches a device, as the record has it: any class that libxl can
+ *                           attach to a domain that runs, also those xl has no words for
  *   xlconf bench MS DOMID…  retrieves the domains in turn for so many milliseconds, at least each
  *                           once: "retrieved N in S s: R domains/s"
  *
@@ -19,7 +22,9 @@
 #include <libxl.h>
 #include <libxl_utils.h>
 
-#define USAGE "usage: xlconf canon FILE | retrieve DOMID | bench MS DOMID...\n"
+#define USAGE                                                                                      \
+	"usage: xlconf canon FILE | retrieve DOMID | attach DOMID CLASS ENTRY | "                  \
+	"bench MS DOMID...\n"
 
 static int fail(const char *what, const char *of, int rc)
 {
@@ -76,6 +81,52 @@ static int retrieve(libxl_ctx *ctx, const char *domid, bool print)
 	return rc;
 }
 
+/* ---- devices ---- */
+
+#define ATTACH(class)                                                                              \
+	static int attach_##class(libxl_ctx * ctx, uint32_t domid, const char *entry)              \
+	{                                                                                          \
+		libxl_device_##class device;                                                       \
+		int rc;                                                                            \
+                                                                                                   \
+		libxl_device_##class##_init(&device);                                              \
+		rc = libxl_device_##class##_from_json(ctx, &device, entry);                        \
+		rc = rc ? rc : libxl_device_##class##_add(ctx, domid, &device, NULL);              \
+		libxl_device_##class##_dispose(&device);                                           \
+		return rc;                                                                         \
+	}
+
+ATTACH(disk)
+ATTACH(nic)
+ATTACH(vtpm)
+ATTACH(usbctrl)
+ATTACH(vfb)
+ATTACH(vkb)
+ATTACH(vdispl)
+ATTACH(vsnd)
+
+static const struct {
+	const char *class;
+	int (*attach)(libxl_ctx *ctx, uint32_t domid, const char *entry);
+} classes[] = {
+	{ "vbd", attach_disk },	 { "vif", attach_nic },		{ "vtpm", attach_vtpm },
+	{ "vfb", attach_vfb },	 { "usbctrl", attach_usbctrl }, { "vkb", attach_vkb },
+	{ "vsnd", attach_vsnd }, { "vdispl", attach_vdispl },
+};
+
+static int attach(libxl_ctx *ctx, char **words)
+{
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		int rc;
+
+		if (strcmp(classes[i].class, words[1]) != 0)
+			continue;
+		rc = classes[i].attach(ctx, (uint32_t)atoi(words[0]), words[2]);
+		return rc ? fail("attach", words[2], rc) : 0;
+	}
+	return fail("attach", words[1], EINVAL);
+}
+
 static double now_s(void)
 {
 	struct timespec ts;
@@ -122,6 +173,8 @@ int main(int argc, char **argv)
 		rc = canon(ctx, argv[2]);
 	else if (!strcmp(argv[1], "retrieve"))
 		rc = retrieve(ctx, argv[2], true);
+	else if (!strcmp(argv[1], "attach") && argc == 5)
+		rc = attach(ctx, argv + 2);
 	else if (!strcmp(argv[1], "bench"))
 		rc = bench(ctx, atof(argv[2]), argv + 3, argc - 3);
 	else
