@@ -27,6 +27,7 @@ static const char usage[] =
 	"  -e, --every N          and each Nth from there (1)\n"
 	"  -b, --backend-ms MS    what backends are given (10000)\n"
 	"      --script FILE      the device's hotplug script; without, none is run\n"
+	"      --repair           whoever repairs what is left dies, too, each time elsewhere\n"
 	"      --silent           its backend answers nothing: the change fails\n"
 	"      --list             classes, and what can be done to each\n"
 	"\n"
@@ -37,7 +38,7 @@ struct plan {
 	struct trace_options trace;
 	unsigned long from, every;
 	enum crash_op op;
-	bool silent;
+	bool silent, repair;
 };
 
 static int pci_assign(void *data, uint32_t domid, const char *bdf, bool assign)
@@ -63,6 +64,24 @@ static int victim_run(void *data)
 	return crash_world_change(v->w, v->op) ? 1 : 0;
 }
 
+/* As many as a repair makes, nearly; one that is let live does no harm. */
+#define REPAIR_CALLS 250
+
+static int repairer_run(void *data)
+{
+	return crash_world_repair(data) ? 1 : 0;
+}
+
+/* The one who repairs dies at a call that is another for each death before. */
+static int die_repairing(struct crash_world *w, unsigned long at)
+{
+	struct trace_options opt = { .what = TRACE_CALLS, .at = 1 + at * 97 % REPAIR_CALLS };
+	struct trace_result result;
+	pid_t pid = trace_fork(repairer_run, w);
+
+	return pid < 0 ? (int)pid : trace_run(pid, &opt, &result);
+}
+
 /* One death. Whether the change lived on to its end is in ret. */
 static bool die_once(struct crash_world *w, const struct plan *p, unsigned long at,
 		     struct trace_result *ret, enum drover_verdict *ret_verdict, char why[WHY_MAX])
@@ -79,6 +98,8 @@ static bool die_once(struct crash_world *w, const struct plan *p, unsigned long 
 	opt.at = at;
 	pid = trace_fork(victim_run, &v);
 	r = pid < 0 ? (int)pid : trace_run(pid, &opt, ret);
+	if (!r && p->repair)
+		r = die_repairing(w, at);
 	if (r) {
 		snprintf(why, WHY_MAX, "cannot be traced: %s", strerror(-r));
 		return false;
@@ -207,6 +228,7 @@ int main(int argc, char **argv)
 		{ "every", required_argument, NULL, 'e' },
 		{ "backend-ms", required_argument, NULL, 'b' },
 		{ "script", required_argument, NULL, 'S' },
+		{ "repair", no_argument, NULL, 'R' },
 		{ "silent", no_argument, NULL, 'x' },
 		{ "list", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
@@ -237,6 +259,9 @@ int main(int argc, char **argv)
 			break;
 		case 'S':
 			w.script = optarg;
+			break;
+		case 'R':
+			p.repair = true;
 			break;
 		case 'x':
 			p.silent = true;

@@ -332,6 +332,17 @@ int crash_world_change(const struct crash_world *w, enum crash_op op)
 	return r;
 }
 
+int crash_world_repair(const struct crash_world *w)
+{
+	struct drover_config *c = NULL;
+	int r = drover_config_open(&w->opt, &c);
+
+	if (!r)
+		r = drover_config_repair(c, w->domid, 0, NULL, NULL);
+	drover_config_close(c);
+	return r;
+}
+
 /* Does op and remembers how the world looks then. */
 static bool pass(struct crash_world *w, int op, enum crash_state to, char why[WHY_MAX])
 {

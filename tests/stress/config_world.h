@@ -77,6 +77,9 @@ void crash_world_fini(struct crash_world *w);
 /* Does op by a session of its own; 0, or what the library returned. For the one who is killed. */
 int crash_world_change(const struct crash_world *w, enum crash_op op);
 
+/* Repairs, by a session of its own. */
+int crash_world_repair(const struct crash_world *w);
+
 /* Brings the device to a state that it is in, or that an attach or detach leads to. */
 bool crash_world_go(struct crash_world *w, enum crash_state to, char why[WHY_MAX]);
 

@@ -126,6 +126,15 @@ def attaching_to_a_backend_that_is_silent_dies_anywhere(d):
                    rnd=random.Random(SEED), silent=True)
 
 
+def whoever_repairs_dies_anywhere_too(d):
+    with xl.Host(d) as h:
+        for what in "vbd", "usbdev", "pci":
+            for op in "attach", "detach":
+                stress(h, what, op, "--repair", every=every(4, what, 4), rnd=random.Random(SEED))
+        stress(h, "vbd", "attach", "--silent", "-b", "30", "--repair", every=every(6, "vbd", 6),
+               rnd=random.Random(SEED), silent=True)
+
+
 def a_change_with_a_script_dies_anywhere(d):
     with xl.Host(d) as h:
         script = h.dir + "/vif-script"
@@ -183,7 +192,7 @@ def the_command_line_dies_anywhere(d):
 
 
 CASES = [attaching_to_a_backend_that_is_silent_dies_anywhere, a_change_with_a_script_dies_anywhere,
-         the_command_line_dies_anywhere, *cases_of_classes()]
+         whoever_repairs_dies_anywhere_too, the_command_line_dies_anywhere, *cases_of_classes()]
 
 if __name__ == "__main__":
     print("# CRASH_SEED=%d" % SEED)
