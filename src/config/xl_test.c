@@ -122,11 +122,12 @@ static void a_file_is_whole_or_memory_is_out(void **state)
 
 static void nothing_to_say_is_a_file_that_says_so(void **state)
 {
-	struct drover_domain_config config = { .json = object("{}") };
+	struct drover_domain_config config = { .json = object("{\"a\\nb\":\"c\\nd\"}") };
 	char *text, *lost;
 
 	(void)state;
 	assert_int_equal(drover_domain_config_to_xl(&config, &text, &lost), 0);
+	assert_non_null(strstr(lost, "\na?b: \"c\\nd\"\n"));
 	assert_non_null(strstr(text, "on_reboot = \"destroy\"\n"));
 	assert_non_null(strstr(lost, "c_info.name: not there; xl asks for it\n"));
 	free(text);

@@ -185,12 +185,17 @@ struct place {
 	size_t n;
 };
 
+/* What is not printable in a key is shown as '?': a line stays one line. */
 static size_t place_enter(struct place *p, const char *key)
 {
 	size_t was = p->n;
 	int n = snprintf(p->v + was, sizeof(p->v) - was, "%s%s", was ? "." : "", key);
 
 	p->n = n < 0 || was + (size_t)n >= sizeof(p->v) ? sizeof(p->v) - 1 : was + (size_t)n;
+	for (size_t i = was; i < p->n; i++) {
+		if ((unsigned char)p->v[i] < 0x20 || p->v[i] == 0x7f)
+			p->v[i] = '?';
+	}
 	return was;
 }
 

@@ -207,21 +207,28 @@ static bool say_nic(struct xl_spec *s)
 
 #define PCI_ALL_FUNCTIONS 0xffffffff
 
-static void say_pci_place(struct xl_spec *s)
+/* False: there is no such place, as xl sees it. */
+static bool say_pci_place(struct xl_spec *s)
 {
-	static const char *const parts[] = { "domain", "bus", "dev", "func" };
+	static const struct {
+		const char *field;
+		int64_t most;
+	} parts[] = { { "domain", 0xffff }, { "bus", 0xff }, { "dev", 0x1f }, { "func", 7 } };
 	int64_t at[4], slot = xl_int_at(s->dev, "vdevfn", 0);
 	int64_t mask = xl_int_at(s->dev, "vfunc_mask", 0);
 	char function[24] = "*";
 
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		at[i] = xl_int_at(s->dev, parts[i], 0);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		at[i] = xl_int_at(s->dev, parts[i].field, 0);
+		if (at[i] < 0 || at[i] > parts[i].most)
+			return false;
+	}
 	if (mask != PCI_ALL_FUNCTIONS || at[3])
 		snprintf(function, sizeof(function), "%" PRIx64, (uint64_t)at[3]);
 	xl_spec_add(s, "%04" PRIx64 ":%02" PRIx64 ":%02" PRIx64 ".%s", (uint64_t)at[0],
 		    (uint64_t)at[1], (uint64_t)at[2], function);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		xl_done(s->dev, parts[i]);
+		xl_done(s->dev, parts[i].field);
 	if (slot && slot % 8 == 0 && slot / 8 < 32) {
 		xl_text_add(&s->words, "@%" PRIx64, (uint64_t)slot / 8);
 		xl_done(s->dev, "vdevfn");
@@ -230,6 +237,7 @@ static void say_pci_place(struct xl_spec *s)
 		xl_done(s->dev, "vfunc_mask");
 	else if (!mask)
 		xl_spec_note(s, "vfunc_mask", "not there; xl makes it 1");
+	return true;
 }
 
 static bool say_pci(struct xl_spec *s)
@@ -248,8 +256,8 @@ static bool say_pci(struct xl_spec *s)
 			xl_spec_add(s, "vslot=%" PRIx64, (uint64_t)slot / 8);
 			xl_done(s->dev, "vdevfn");
 		}
-	} else {
-		say_pci_place(s);
+	} else if (!say_pci_place(s)) {
+		return false;
 	}
 	say_numbers(s, numbers, ARRAY_LEN(numbers));
 	/* xl takes the domain's policy, which it sets by chance, and of pv and pvh reads nowhere.
