@@ -161,6 +161,7 @@ struct awaited {
 	 * backend's domain is gone.
 	 */
 	int result;
+	bool gone;	     /* its directory was not there when it was looked at last */
 	struct conf_err err; /* why */
 };
 

@@ -114,6 +114,7 @@ static int judge_one(struct awaited *a, const struct conf_batch *b, size_t i)
 	const struct conf_reply *reply = answer(b, i, ASKED_STATE);
 	const char *state = reply->err ? NULL : reply->data;
 
+	a->gone = reply->err == ENOENT;
 	if (reply->err && reply->err != ENOENT)
 		return conf_fail(&a->err, reply->err == EACCES ? -EACCES : -EIO,
 				 "store: %s/state: %s", a->back, strerror(reply->err));

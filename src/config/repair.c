@@ -3,7 +3,8 @@
  * Making record and store agree.
  *
  * Invariant: a backend that might yet answer gets its time, all of them the same time at once,
- * with nothing locked; what is done then is decided anew, under the locks.
+ * with nothing locked; what is done then is decided anew, under the locks. A device that was made
+ * meanwhile in the place of one that went has had no time yet: it gets its own, or is left alone.
  */
 #include "config/repair.h"
 
@@ -15,6 +16,16 @@
 
 #include "config/json.h"
 
+/* Rounds of waiting, where devices come and go all the time. */
+#define REPAIR_ROUNDS 4
+
+/* Whether a backend's directory was there while it was waited for, and that to the end. */
+struct waited {
+	enum await what;
+	char *back; /* owned */
+	bool spent;
+};
+
 struct repair {
 	struct drover_config *c; /* borrowed */
 	unsigned int flags;
@@ -24,6 +35,8 @@ struct repair {
 	struct conf_judgement j;
 	struct repair_plan *plans; /* owned: one for each judged device */
 	size_t n_values;	   /* of the domain, set in the record */
+	struct waited *waited;	   /* owned: of the last round of waiting */
+	size_t n_waited;
 };
 
 static void forget_plans(struct repair *r)
@@ -34,9 +47,19 @@ static void forget_plans(struct repair *r)
 	r->plans = NULL;
 }
 
+static void forget_waited(struct repair *r)
+{
+	for (size_t i = 0; i < r->n_waited; i++)
+		free(r->waited[i].back);
+	free(r->waited);
+	r->waited = NULL;
+	r->n_waited = 0;
+}
+
 static void repair_fini(struct repair *r)
 {
 	forget_plans(r);
+	forget_waited(r);
 	conf_judgement_fini(&r->j);
 	conf_domain_fini(&r->d);
 }
@@ -53,25 +76,52 @@ static bool is_awaited(const struct conf_judged *j)
 	       (j->verdict == DROVER_DETACHING && class_place(j->k) == CLASS_DIRECTORY);
 }
 
-/* Asks those that are to go and collects all that are waited for; their paths are the store's. */
+static enum await await_what(const struct conf_judged *j)
+{
+	return j->verdict == DROVER_DETACHING ? AWAIT_CLOSE : AWAIT_CONNECT;
+}
+
+/* Whether it has to be waited for, still. */
+static bool is_due(const struct repair *r, const struct conf_judged *j)
+{
+	/* one that is to go does in the end: what is said of it does not hang on the wait */
+	if (!is_awaited(j) || (j->verdict == DROVER_DETACHING && r->flags & DROVER_REPAIR_DRY_RUN))
+		return false;
+	for (size_t i = 0; i < r->n_waited; i++)
+		if (r->waited[i].what == await_what(j) &&
+		    strcmp(r->waited[i].back, j->dev->backend) == 0)
+			return !r->waited[i].spent;
+	return true;
+}
+
+static bool any_is_due(const struct repair *r)
+{
+	for (size_t i = 0; i < r->j.n; i++)
+		if (is_due(r, &r->j.v[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Asks those that are to go and collects all that are waited for, also those that were already:
+ * they may go meanwhile. Their paths are the store's.
+ */
 static int collect(struct repair *r, struct awaited *v, size_t *ret_n)
 {
-	bool dry = r->flags & DROVER_REPAIR_DRY_RUN;
 	size_t n = 0;
 	int e = 0;
 
 	for (size_t i = 0; i < r->j.n && !e; i++) {
 		const struct conf_judged *j = &r->j.v[i];
 
-		/* one that is to go does in the end: what is said of it does not hang on the wait
-		 */
-		if (!is_awaited(j) || (j->verdict == DROVER_DETACHING && dry))
+		if (!is_awaited(j) ||
+		    (j->verdict == DROVER_DETACHING && r->flags & DROVER_REPAIR_DRY_RUN))
 			continue;
 		/* meant and maybe not yet said: the guest may let go before it is taken away */
 		if (j->verdict == DROVER_DETACHING)
 			e = change_ask_to_go(r->c, &r->d, j->dev->backend);
 		v[n++] = (struct awaited){
-			.what = j->verdict == DROVER_DETACHING ? AWAIT_CLOSE : AWAIT_CONNECT,
+			.what = await_what(j),
 			.back = j->dev->backend,
 			.backend_domid = j->dev->backend_domid,
 		};
@@ -80,8 +130,28 @@ static int collect(struct repair *r, struct awaited *v, size_t *ret_n)
 	return e;
 }
 
-/* Gives them their time, if there are any; then all is loaded and judged again. */
-static int await_all(struct repair *r)
+static int remember(struct repair *r, const struct awaited *v, size_t n)
+{
+	forget_waited(r);
+	r->waited = calloc(n + 1, sizeof(*r->waited));
+	if (!r->waited)
+		return conf_no_memory(&r->c->err);
+	for (; r->n_waited < n; r->n_waited++) {
+		const struct awaited *a = &v[r->n_waited];
+		struct waited *w = &r->waited[r->n_waited];
+
+		w->what = a->what;
+		w->spent = !a->gone && a->result != AWAIT_PENDING &&
+			   (a->what == AWAIT_CLOSE || a->result);
+		w->back = strdup(a->back);
+		if (!w->back)
+			return conf_no_memory(&r->c->err);
+	}
+	return 0;
+}
+
+/* Gives them their time; then all is loaded and judged again. */
+static int await_round(struct repair *r)
 {
 	struct awaited *v = calloc(r->j.n + 1, sizeof(*v));
 	size_t n = 0;
@@ -90,10 +160,12 @@ static int await_all(struct repair *r)
 	if (!v)
 		return conf_no_memory(&r->c->err);
 	e = collect(r, v, &n);
-	if (!e && n) {
+	if (!e) {
 		conf_domain_unlock(&r->d);
 		e = change_await(r->c, r->d.domid, r->d.uuid, v, n,
 				 conf_now_ms() + r->c->opt.backend_timeout_ms);
+		if (!e)
+			e = remember(r, v, n);
 		conf_judgement_fini(&r->j);
 		if (!e)
 			e = conf_domain_reload(r->c, &r->d, true);
@@ -101,6 +173,15 @@ static int await_all(struct repair *r)
 			e = conf_judge(&r->d, &r->c->err, &r->j);
 	}
 	free(v);
+	return e;
+}
+
+static int await_all(struct repair *r)
+{
+	int e = 0;
+
+	for (int i = 0; i < REPAIR_ROUNDS && !e && any_is_due(r); i++)
+		e = await_round(r);
 	return e;
 }
 
