@@ -32,7 +32,7 @@ OPERATION_S = 90    # nothing takes so long that does not wait for ever
 
 
 class Failed(Exception):
-    pass
+    device = None
 
 
 class Worker(threading.Thread):
@@ -47,6 +47,7 @@ class Worker(threading.Thread):
         self.ids = {}       # of nics: {(domid, mac): devid}
         self.killed = self.failed = 0
         self.error = None
+        self.history = []       # (from, to, words, exit status): what was done, for a failure
 
     def run(self):
         try:
@@ -58,6 +59,17 @@ class Worker(threading.Thread):
     # ---- programs ----
 
     def call(self, argv, env, ours):
+        start = time.monotonic()
+        try:
+            status, out = self.run_one(argv, env, ours)
+        except Failed:
+            status = "failed"
+            raise
+        finally:
+            self.history.append((start, time.monotonic(), self.number, argv[-4:], status))
+        return status, out
+
+    def run_one(self, argv, env, ours):
         """(exit status, None if it was killed; stdout)."""
         with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as p:
@@ -150,7 +162,11 @@ class Worker(threading.Thread):
         there = keys(json.loads(out))
         for (d, kind, key), known in self.devices.items():
             if d == domid and known is not None and ((kind, key) in there) != known:
-                raise Failed("%d %s %s: %s, and show says otherwise" % (d, kind, key, known))
+                report = self.w.drover("config", "check", str(domid), status=None)
+                failed = Failed("%d %s %s: %s, and show says otherwise\n%s" % (
+                    d, kind, key, known, report.out))
+                failed.device = d, kind, key
+                raise failed
 
 
 def keys(tree):
@@ -171,6 +187,17 @@ def in_store(w, domid):
             if path.count("/") == 6 and path.endswith("/" + key):
                 found.add((kind, value.decode()))
     return found
+
+
+def tell(w, workers, domid, kind, key):
+    """All that was done to a domain while a device of it came to be what it is."""
+    lib_note("%d %s %s is %s" % (domid, kind, key,
+                                 "there" if (kind, key) in in_store(w, domid) else "not there"))
+    done = sorted(h for one in workers for h in one.history if str(domid) in h[3])
+    for start, end, number, words, status in done:
+        mark = "  <--" if key in " ".join(words) else ""
+        lib_note("%.3f-%.3f worker %d: %s: %s%s" % (start - done[0][0], end - done[0][0], number,
+                                                    " ".join(words), status, mark))
 
 
 def furnish(w):
@@ -196,7 +223,9 @@ def judge(w, workers):
             for (d, kind, key), known in worker.devices.items():
                 if d == domid and (known or known is None and (kind, key) in there):
                     expected.add((kind, key))
-        equal(there, expected)
+        for kind, key in there ^ expected:
+            tell(w, workers, domid, kind, key)
+        equal(there ^ expected, set())
         medium = [d["pdev_path"] for d in live["disks"] if d["vdev"] == CDROM][0]
         equal(w.x.read("/local/domain/9/backend/vbd/%d/%d/params" % (domid, xl.devid_of(CDROM))),
               medium.encode())
@@ -220,6 +249,8 @@ def rounds(kill):
         try:
             for worker in workers:
                 if worker.error:
+                    if getattr(worker.error, "device", None):
+                        tell(w, workers, *worker.error.device)
                     raise worker.error
                 assert not worker.is_alive(), worker.name
             for domid in DOMAINS:
