@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc_test.h"
 #include "config/intent.h"
 #include "config/intent_owner.h"
 #include "config/json.h"
@@ -342,6 +343,33 @@ static void there_are_so_many_and_no_more(void **state)
 	json_object_put(list);
 }
 
+/* Memory that is out is told as that, and what is in the file stays as it is. */
+static void without_memory_nothing_changes(void **state)
+{
+	struct world *w = *state;
+	bool failed = true;
+	int r;
+
+	assert_int_equal(add(w, INTENT_ADD, "vbd", "xvda", NULL, w->disk), 0);
+	for (unsigned long n = 1; failed; n++) {
+		alloc_fail_nth(n, false);
+		r = add(w, INTENT_UPDATE, "vbd", "xvdb", w->disk, w->disk);
+		failed = alloc_fail_end();
+		assert_int_equal(again(w), 0);
+		assert_int_equal(r, failed ? -ENOMEM : 0);
+		assert_int_equal(w->s.n, failed ? 1 : 2);
+	}
+	failed = true;
+	for (unsigned long n = 1; failed; n++) {
+		alloc_fail_nth(n, false);
+		r = intents_drop(w->u, 7, UUID, "vbd", "xvda", &w->err);
+		failed = alloc_fail_end();
+		assert_int_equal(again(w), 0);
+		assert_int_equal(r, failed ? -ENOMEM : 0);
+		assert_int_equal(w->s.n, failed ? 2 : 1);
+	}
+}
+
 struct seen {
 	size_t n;
 	int pid;
@@ -397,6 +425,7 @@ int main(void)
 		TEST(damage_at_every_octet_is_told),
 		TEST(what_is_no_intent_is_told_with_the_field),
 		TEST(there_are_so_many_and_no_more),
+		TEST(without_memory_nothing_changes),
 		TEST(each_is_told_with_its_maker),
 	};
 
