@@ -235,11 +235,15 @@ def rows(s):
             [Cell(('config', cfg_many, 'list/raw'), at_most=2),
              Cell(('config', cfg_many, 'list_us/domain'), ('config', cfg_few, 'list_us/domain'),
                   at_most=1.1)]),
-        Row(f'{int(cfg_many):,} domains listed, ms; the same keys one by one with libxenstore, ms; '
-            'round trips for one domain; peak MB', 'reported',
-            [Cell(('config', cfg_many, 'list_ms'), form='{:.0f}'),
-             Cell(('config', cfg_many, 'single_ms'), form='{:.0f}'),
-             Cell(('config', cfg_many, 'trips'), form='{:.0f}'),
+        Row(f'{int(cfg_many):,} domains listed, ms; their keys raw: in a transaction, in none, one '
+            'by one with libxenstore', 'reported',
+            [Cell(('config', cfg_many, what + '_ms'), form='{:.0f}')
+             for what in ('list', 'raw_in_tx', 'raw', 'single')]),
+        Row('the same: CPU for a domain, ours + the server\'s, µs', 'reported',
+            [Cell(('config', cfg_many, what + side), form='{:.0f}')
+             for what in ('list', 'raw_in_tx', 'raw') for side in ('_client_us', '_server_us')]),
+        Row('round trips for one domain; peak MB of the list', 'reported',
+            [Cell(('config', cfg_many, 'trips'), form='{:.0f}'),
              Cell(('config', cfg_many, 'peak_MB'), form='{:.0f}')]),
     ]
 
