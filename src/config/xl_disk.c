@@ -407,15 +407,15 @@ static int read_word(struct disk *d, size_t *ret_consumed)
 	if (!word)
 		return conf_no_memory(d->err);
 	value = strchr(word, '=');
-	if (m.kind == UNKNOWN_KEY) {
-		value[0] = '\0';
-		r = refuse(d, word, "no such parameter");
-	} else if (m.kind == UNKNOWN_PREFIX) {
-		r = refuse(d, word, "no such prefix");
+	if (m.rule) {
+		r = m.rule->fn(d, m.rule, value ? value + 1 : "");
 	} else if (m.kind == POSITION) {
 		r = by_position(d, word);
+	} else if (m.kind == UNKNOWN_KEY) {
+		word[strcspn(word, "=")] = '\0';
+		r = refuse(d, word, "no such parameter");
 	} else {
-		r = m.rule->fn(d, m.rule, value ? value + 1 : "");
+		r = refuse(d, word, "no such prefix");
 	}
 	free(word);
 	return r;

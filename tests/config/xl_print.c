@@ -67,7 +67,7 @@ static int print_words(struct drover_config *c, const char *class_name, const ch
 {
 	struct drover_device *device;
 	char *text;
-	int r = drover_device_new(class_name, &device);
+	int r = drover_device_new(class_name, &device), status = 0;
 
 	if (r) {
 		fprintf(stderr, "%s: %s\n", class_name, strerror(-r));
@@ -76,12 +76,15 @@ static int print_words(struct drover_config *c, const char *class_name, const ch
 	r = drover_device_set_xl(c, device, words);
 	if (r) {
 		printf("! %s\n", drover_config_error(c));
-	} else if (!(r = drover_device_to_json(device, &text))) {
-		puts(text);
-		free(text);
+	} else {
+		r = drover_device_to_json(device, &text);
+		if (!r)
+			puts(text);
+		status = r ? 3 : 0;
+		free(r ? NULL : text);
 	}
 	drover_device_free(device);
-	return 0;
+	return status;
 }
 
 int main(int argc, char **argv)
