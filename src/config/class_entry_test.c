@@ -250,29 +250,30 @@ static void change(const char *class, const char *entry_text, const struct conf_
 	free(remove);
 }
 
-#define OPTS "msitranslate=0,power_mgmt=0,permissive=0"
+#define OPTS "msitranslate=0,power_mgmt=0,permissive=0,rdm_policy=strict"
 
 static void adding_a_pci_device_writes_it_behind_the_last(void **state)
 {
 	struct conf_dev dev;
 
 	(void)state;
-	change("pci", "{\"bus\":3,\"rdm_policy\":\"strict\"}", NULL, true, PCI, 0,
+	change("pci", "{\"bus\":3}", NULL, true, PCI, 0,
 	       "/local/domain/0/backend/pci/7/0=\nfrontend=/local/domain/7/device/pci/0\n"
 	       "frontend-id=7\nonline=1\nstate=1\ndomain=guest\n"
 	       "/local/domain/7/device/pci/0=\n"
 	       "/local/domain/7/device/pci/0/backend=/local/domain/0/backend/pci/7/0\n"
 	       "/local/domain/7/device/pci/0/backend-id=0\n"
 	       "/local/domain/7/device/pci/0/state=1\n"
-	       "key-0=" A "\ndev-0=" A "\nopts-0=" OPTS ",rdm_policy=strict\nstate-0=1\n"
+	       "key-0=" A "\ndev-0=" A "\nopts-0=" OPTS "\nstate-0=1\n"
 	       "num_devs=1\n");
 	pci_make("num_devs=1\ndev-0=" A "\nstate-0=3\n", &dev);
 	change("pci",
 	       "{\"bus\":4,\"dev\":16,\"func\":7,\"vdevfn\":168,\"permissive\":true,"
-	       "\"name\":\"n\"}",
+	       "\"name\":\"n\",\"rdm_policy\":\"relaxed\"}",
 	       &dev, true, PCI, 0,
 	       "key-1=" B "\ndev-1=" B "\nvdevfn-1=a8\nname-1=n\n"
-	       "opts-1=msitranslate=0,power_mgmt=0,permissive=1\nstate-1=1\nnum_devs=2\nstate=7\n");
+	       "opts-1=msitranslate=0,power_mgmt=0,permissive=1,rdm_policy=relaxed\nstate-1=1\n"
+	       "num_devs=2\nstate=7\n");
 	change("pci", "{\"bus\":3}", &dev, true, PCI, -EEXIST, A);
 	dev_fini(&dev);
 	pci_make("num_devs=99999999\n", &dev);
@@ -345,6 +346,9 @@ static int host_setup(void **state)
 	make_dir("/bus/usb/drivers");
 	make_dir("/bus/usb/devices");
 	make_dir("/bus/usb/devices/2-1.4");
+	make_dir("/bus/x");
+	write_file("/bus/x/busnum", "2\n");
+	write_file("/bus/x/devnum", "17\n");
 	write_file("/bus/usb/devices/2-1.4/busnum", "2\n");
 	write_file("/bus/usb/devices/2-1.4/devnum", "17\n");
 	return setenv("DROVER_SYSFS", sysfs, 1);
@@ -371,8 +375,9 @@ static void a_usb_device_is_its_ports_value(void **state)
 	char ids[1024] = "", text[128];
 
 	(void)state;
-	vusb_make("num-ports=4\nport/1=\nport/2=2-1.4\nport/3=9-9\nport/4=../../x\nport/9=1-1\n",
-		  &dev);
+	vusb_make(
+		"num-ports=4\nport/1=\nport/2=2-1.4\nport/3=9-9\nport/4=2-1.4/../../../x\nport/9=1-1\n",
+		&dev);
 	assert_int_equal(class_store_ids(k, &dev, note_id, ids), 0);
 	assert_string_equal(ids, "0:2@0 0:3@1 0:4@2 0:9@3");
 	assert_int_equal(class_from_store(k, &dev, "0:2", NULL, &entry), 0);
@@ -381,7 +386,10 @@ static void a_usb_device_is_its_ports_value(void **state)
 	assert_int_equal(class_from_store(k, &dev, "0:3", NULL, &gone), 0);
 	assert_int_equal(conf_json_int(gone, "port", 0), 3);
 	json_object_put(TAKE(gone));
+	/* No path leads out of the host's devices. */
 	assert_int_equal(class_from_store(k, &dev, "0:4", NULL, &gone), 0);
+	assert_false(conf_json_equal(gone, usb));
+	assert_null(strstr(json_object_to_json_string(gone), "hostbus\": 2"));
 	assert_int_equal(class_from_store(k, &dev, "0:1", NULL, &entry), -EBADMSG);
 	class_check(k, &dev, "0:2", text, sizeof(text));
 	assert_string_equal(text, "");

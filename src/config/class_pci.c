@@ -145,6 +145,17 @@ static int find_entry(const struct conf_dev *dev, const char *id)
 	return -1;
 }
 
+int pci_complete(struct json_object *entry, struct json_object *config,
+		 const struct conf_snapshot *s, uint64_t rnd, struct conf_err *err)
+{
+	(void)config;
+	(void)s;
+	(void)rnd;
+	if (class_field(entry, "rdm_policy"))
+		return 0;
+	return class_field_set_text(entry, "rdm_policy", "strict") ? conf_no_memory(err) : 0;
+}
+
 /* ---- to the store ---- */
 
 /* What an entry has besides its address, in the order of writing. */
@@ -207,15 +218,11 @@ static int put_entry(const struct class_put *x, struct class_nodes *ret, const c
 	char opts[128];
 	int r;
 
-	snprintf(opts, sizeof(opts), "msitranslate=%d,power_mgmt=%d,permissive=%d",
+	snprintf(opts, sizeof(opts), "msitranslate=%d,power_mgmt=%d,permissive=%d,rdm_policy=%.32s",
 		 class_field_bool(x->entry, "msitranslate", false),
 		 class_field_bool(x->entry, "power_mgmt", false),
-		 class_field_bool(x->entry, "permissive", false));
-	if (policy && strcmp(policy, "invalid") != 0) {
-		size_t at = strlen(opts);
-
-		snprintf(opts + at, sizeof(opts) - at, ",rdm_policy=%s", policy);
-	}
+		 class_field_bool(x->entry, "permissive", false),
+		 policy && strcmp(policy, "invalid") != 0 ? policy : "strict");
 	r = put(x, ret, "key", i, id);
 	r = r ? r : put(x, ret, "dev", i, id);
 	if (!r && vdevfn)

@@ -219,6 +219,8 @@ int pci_id(struct json_object *entry, char ret[CLASS_ID_MAX], struct conf_err *e
 int pci_id_of_text(const char *text, char ret[CLASS_ID_MAX], struct conf_err *err);
 int pci_devid(struct json_object *entry, uint32_t *ret, struct conf_err *err);
 int pci_store_ids(const struct conf_dev *dev, class_id_fn *fn, void *data);
+int pci_complete(struct json_object *entry, struct json_object *config,
+		 const struct conf_snapshot *s, uint64_t rnd, struct conf_err *err);
 int pci_entry_nodes(const struct class_put *x, const struct conf_dev *dev, bool add,
 		    struct class_nodes *ret, struct class_nodes *ret_remove);
 void pci_check(const struct conf_dev *dev, const char *id, char *ret, size_t ret_size);

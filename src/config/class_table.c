@@ -349,6 +349,7 @@ static const struct conf_class classes[] = {
 	  .id_of_text = pci_id_of_text,
 	  .devid = pci_devid,
 	  .store_ids = pci_store_ids,
+	  .complete = pci_complete,
 	  .entry_nodes = pci_entry_nodes,
 	  .check = pci_check,
 	  .from_store = pci_from_store },
