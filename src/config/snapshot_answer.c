@@ -207,7 +207,7 @@ static int name_node(struct reading *rd, const struct ask *q, const char *name)
 		t->s->devs[q->dev].overflow = true;
 		return 0;
 	}
-	if (ask_path_print(key, "%s%s%s", q->key, *q->key ? "/" : "", name)) {
+	if (ask_path_join(key, q->key, name)) {
 		t->s->devs[q->dev].overflow = true;
 		return 0;
 	}

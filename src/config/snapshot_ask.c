@@ -55,11 +55,24 @@ int ask_path_print(char *path, const char *fmt, ...)
 	return n < 0 || n >= PATH_SIZE ? -ENAMETOOLONG : 0;
 }
 
+int ask_path_join(char *path, const char *dir, const char *below)
+{
+	size_t dir_len = strlen(dir), len = strlen(below);
+	bool between = dir_len && len;
+
+	if (dir_len + between + len >= PATH_SIZE)
+		return -ENAMETOOLONG;
+	memcpy(path, dir, dir_len);
+	if (between)
+		path[dir_len++] = '/';
+	memcpy(path + dir_len, below, len + 1);
+	return 0;
+}
+
 /* The path that an ask is about. */
 int ask_path(const struct ask *q, const struct slot *t, char *path)
 {
 	const struct conf_dev *d = NULL;
-	const char *below = q->key && *q->key ? "/" : "";
 
 	if (q->what >= ASK_LIBXL_LIST && q->what <= ASK_BACK_DOMAIN)
 		d = &t->s->devs[q->dev];
@@ -86,10 +99,10 @@ int ask_path(const struct ask *q, const struct slot *t, char *path)
 		return ask_path_print(path, "/libxl/%" PRIu32 "/device/%s", t->domid, q->key);
 	case ASK_LIBXL_LIST:
 	case ASK_LIBXL_VALUE:
-		return ask_path_print(path, "%s%s%s", d->path, below, q->key);
+		return ask_path_join(path, d->path, q->key);
 	case ASK_BACK_LIST:
 	case ASK_BACK_VALUE:
-		return ask_path_print(path, "%s%s%s", d->backend, below, q->key);
+		return ask_path_join(path, d->backend, q->key);
 	case ASK_BACK_DOMAIN:
 		return ask_path_print(path, "/local/domain/%" PRIu32, d->backend_domid);
 	}

@@ -77,6 +77,8 @@ void asks_clear(struct asks *a);
 
 /* The path that an ask is about, in PATH_SIZE octets. -ENAMETOOLONG. */
 int ask_path(const struct ask *q, const struct slot *t, char *path);
+/* "DIR/BELOW" or, where one of them is "", the other. Most of the paths are such. */
+int ask_path_join(char *path, const char *dir, const char *below);
 int ask_path_print(char *path, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum xsd_sockmsg_type ask_type(enum ask_what what);
 
