@@ -260,8 +260,10 @@ def a_guest_that_writes_into_its_frontends(w):
     others = w.dump("/local/domain/0/backend/vbd/8"), w.dump("/libxl/8")
     live, report = w.ours(), w.report()
     with w.d.guest(7) as guest, xl.Backend(w, 9), xl.Backend(w, 0):
+        front = w.dump("/local/domain/7/device/vbd/51712")
         for i in range(9):
             scribble(guest, i)
+            assert w.dump("/local/domain/7/device/vbd/51712") != front
             equal(w.ours(), live)
             equal(w.report(), report)
         w.drover("config", "attach", "7", "vbd", B)

@@ -24,7 +24,7 @@ import xl  # noqa: E402
 from lib import equal  # noqa: E402
 
 SEED = int(os.environ.get("SEED", "1"))
-OPERATIONS = int(os.environ.get("OPERATIONS", "14"))
+OPERATIONS = int(os.environ.get("OPERATIONS", "40"))
 WORKERS = 8
 DOMAINS = (7, 8, 10)
 CDROM = "xvdp"
