@@ -258,6 +258,7 @@ static void adding_a_pci_device_writes_it_behind_the_last(void **state)
 
 	(void)state;
 	change("pci", "{\"bus\":3}", NULL, true, PCI, 0,
+	       "/libxl/pci/0000-03-00-0/domid=7\n"
 	       "/local/domain/0/backend/pci/7/0=\nfrontend=/local/domain/7/device/pci/0\n"
 	       "frontend-id=7\nonline=1\nstate=1\ndomain=guest\n"
 	       "/local/domain/7/device/pci/0=\n"
@@ -271,6 +272,7 @@ static void adding_a_pci_device_writes_it_behind_the_last(void **state)
 	       "{\"bus\":4,\"dev\":16,\"func\":7,\"vdevfn\":168,\"permissive\":true,"
 	       "\"name\":\"n\",\"rdm_policy\":\"relaxed\"}",
 	       &dev, true, PCI, 0,
+	       "/libxl/pci/0000-04-10-7/domid=7\n"
 	       "key-1=" B "\ndev-1=" B "\nvdevfn-1=a8\nname-1=n\n"
 	       "opts-1=msitranslate=0,power_mgmt=0,permissive=1,rdm_policy=relaxed\nstate-1=1\n"
 	       "num_devs=2\nstate=7\n");
@@ -294,21 +296,25 @@ static void removing_a_pci_device_moves_those_behind_it_up(void **state)
 		 "key-2=" C "\ndev-2=" C "\nopts-2=c\nstate-2=4\n",
 		 &dev);
 	change("pci", "{\"bus\":3}", &dev, false, PCI, 0,
+	       "-/libxl/pci/0000-03-00-0/domid\n"
 	       "-vdevfn-0\n-key-2\n-dev-2\n-opts-2\n-state-2\n"
 	       "key-0=" B "\ndev-0=" B "\nopts-0=b\nstate-0=3\n"
 	       "key-1=" C "\ndev-1=" C "\nopts-1=c\nstate-1=4\nnum_devs=2\n");
 	change("pci", "{\"bus\":255,\"dev\":31,\"func\":1,\"domain\":43981}", &dev, false, PCI, 0,
+	       "-/libxl/pci/abcd-ff-1f-1/domid\n"
 	       "-key-2\n-dev-2\n-opts-2\n-state-2\nnum_devs=2\n");
 	change("pci", "{\"bus\":9}", &dev, false, PCI, -ENOENT, "0000:09:00.0");
 	dev_fini(&dev);
 	/* The last one takes the directories with it. */
 	pci_make("num_devs=1\nkey-0=" A "\ndev-0=" A "\nstate-0=3\n", &dev);
 	change("pci", "{\"bus\":3}", &dev, false, PCI, 0,
+	       "-/libxl/pci/0000-03-00-0/domid\n"
 	       "-/local/domain/0/backend/pci/7/0\n-/local/domain/7/device/pci/0\n");
 	dev_fini(&dev);
 	/* Where the number is no number, only its own keys go. */
 	pci_make("num_devs=x\nkey-1=" A "\ndev-1=" A "\nstate-1=3\ndev-2=" B "\n", &dev);
-	change("pci", "{\"bus\":3}", &dev, false, PCI, 0, "-key-1\n-dev-1\n-state-1\n");
+	change("pci", "{\"bus\":3}", &dev, false, PCI, 0,
+	       "-/libxl/pci/0000-03-00-0/domid\n-key-1\n-dev-1\n-state-1\n");
 	dev_fini(&dev);
 }
 

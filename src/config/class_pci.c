@@ -233,6 +233,23 @@ static int put_entry(const struct class_put *x, struct class_nodes *ret, const c
 	return r ? r : put(x, ret, "state", i, "1");
 }
 
+/*
+ * Where libxl notes which domain has a device: it gives none away that is noted there. It has the
+ * address with a dash for each of its separators.
+ */
+static int put_note(const struct class_put *x, struct class_nodes *ret, const char *id)
+{
+	char name[CLASS_ID_MAX], domid[16];
+
+	snprintf(name, sizeof(name), "%s", id);
+	for (char *p = name; *p; p++)
+		if (*p == ':' || *p == '.')
+			*p = '-';
+	snprintf(domid, sizeof(domid), "%" PRIu32, x->where->domid);
+	return class_nodes_add(ret, x->where, CLASS_LIBXL, false, domid, "/libxl/pci/%s/domid",
+			       name);
+}
+
 static int add_nodes(const struct class_put *x, const struct conf_dev *dev, const char *id,
 		     struct class_nodes *ret)
 {
@@ -248,7 +265,8 @@ static int add_nodes(const struct class_put *x, const struct conf_dev *dev, cons
 	if (dev && find_entry(dev, id) >= 0)
 		return conf_fail(x->err, -EEXIST, "%s/dev-%d: is %s already", dev->path,
 				 find_entry(dev, id), id);
-	if (!dev)
+	r = put_note(x, ret, id);
+	if (!r && !dev)
 		r = put_directories(x, ret);
 	r = r ? r : put_entry(x, ret, id, (int)n);
 	r = r ? r : put_number(x, ret, "num_devs", "%u", n + 1, -1);
@@ -279,13 +297,16 @@ static int remove_nodes(const struct class_put *x, const struct conf_dev *dev, c
 	if (at < 0)
 		return conf_fail(x->err, -ENOENT, "pci %s: the domain's directory does not have it",
 				 id);
+	r = put_note(x, ret_remove, id);
 	/* Not as many as the directory has entries: what is behind stays where it is. */
 	if (!ok)
 		n = (unsigned int)at + 1;
 	if (ok && n == 1) {
 		class_path(x, CLASS_BACKEND, back);
 		class_path(x, CLASS_FRONTEND, front);
-		r = class_nodes_add(ret_remove, x->where, CLASS_BACKEND, false, "", "%s", back);
+		if (!r)
+			r = class_nodes_add(ret_remove, x->where, CLASS_BACKEND, false, "", "%s",
+					    back);
 		return r ? r
 			 : class_nodes_add(ret_remove, x->where, CLASS_FRONTEND, false, "", "%s",
 					   front);
