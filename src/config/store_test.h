@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -217,6 +218,8 @@ static inline bool fake_store_start(struct fake_store *f)
 		return false;
 	f->pid = fork();
 	if (!f->pid) {
+		/* a test that fails does not stop it */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGPIPE, SIG_IGN);
 		while ((conn = accept(fd, NULL, NULL)) >= 0) {
 			fake_serve(f, conn);
