@@ -381,9 +381,9 @@ static void a_usb_device_is_its_ports_value(void **state)
 	char ids[1024] = "", text[128];
 
 	(void)state;
-	vusb_make(
-		"num-ports=4\nport/1=\nport/2=2-1.4\nport/3=9-9\nport/4=2-1.4/../../../x\nport/9=1-1\n",
-		&dev);
+	vusb_make("num-ports=4\nport/1=\nport/2=2-1.4\nport/3=9-9\n"
+		  "port/4=2-1.4/../../../x\nport/9=1-1\n",
+		  &dev);
 	assert_int_equal(class_store_ids(k, &dev, note_id, ids), 0);
 	assert_string_equal(ids, "0:2@0 0:3@1 0:4@2 0:9@3");
 	assert_int_equal(class_from_store(k, &dev, "0:2", NULL, &entry), 0);
