@@ -295,6 +295,10 @@ int intents_add(struct userdata *u, uint32_t domid, const char *uuid, enum inten
 		i.time_s = time(NULL);
 		i.id = strdup(id);
 		r = i.id ? intents_write(u, domid, uuid, &s, &i, err) : conf_no_memory(err);
+		/* Written, and perhaps not for good: it must not stand for a change that is not
+		 * made. */
+		if (r == -EIO)
+			intents_write(u, domid, uuid, &s, NULL, NULL);
 		free(i.id);
 	}
 	intents_fini(&s);

@@ -27,6 +27,7 @@ static const char usage[] =
 	"  -e, --every N          and each Nth from there (1)\n"
 	"  -b, --backend-ms MS    what backends are given (10000)\n"
 	"      --script FILE      the device's hotplug script; without, none is run\n"
+	"      --fail             the calls fail, and nobody dies of it\n"
 	"      --repair           whoever repairs what is left dies, too, each time elsewhere\n"
 	"      --silent           its backend answers nothing: the change fails\n"
 	"      --list             classes, and what can be done to each\n"
@@ -108,6 +109,10 @@ static bool die_once(struct crash_world *w, const struct plan *p, unsigned long 
 		snprintf(why, WHY_MAX, "let live, the change %s", p->silent ? "worked" : "failed");
 		return false;
 	}
+	if (p->trace.fail && !WIFEXITED(ret->status)) {
+		snprintf(why, WHY_MAX, "it died of it: signal %d", WTERMSIG(ret->status));
+		return false;
+	}
 	return crash_world_check(w, p->op, ret_verdict, why);
 }
 
@@ -121,7 +126,8 @@ static void name_it(void *data, unsigned long n, const char *name, const char *p
 {
 	struct named *named = data;
 
-	named->at = n;
+	if (n > named->at)
+		return;
 	snprintf(named->text, sizeof(named->text), "%s %s", name, path);
 }
 
@@ -148,6 +154,7 @@ static int die_all(struct crash_world *w, struct plan *p)
 	p->trace.data = &named;
 	for (unsigned long at = p->from; result.killed && failures < FAILURES_MAX; at += p->every) {
 		begin_ms = conf_now_ms();
+		named.at = at;
 		if (die_once(w, p, at, &result, &verdict, why)) {
 			verdicts[verdict]++;
 		} else {
@@ -228,6 +235,7 @@ int main(int argc, char **argv)
 		{ "every", required_argument, NULL, 'e' },
 		{ "backend-ms", required_argument, NULL, 'b' },
 		{ "script", required_argument, NULL, 'S' },
+		{ "fail", no_argument, NULL, 'F' },
 		{ "repair", no_argument, NULL, 'R' },
 		{ "silent", no_argument, NULL, 'x' },
 		{ "list", no_argument, NULL, 'l' },
@@ -260,6 +268,9 @@ int main(int argc, char **argv)
 		case 'S':
 			w.script = optarg;
 			break;
+		case 'F':
+			p.trace.fail = true;
+			break;
 		case 'R':
 			p.repair = true;
 			break;
@@ -273,6 +284,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (p.trace.fail && !trace_can_fail())
+		return 77;
 	w.opt.no_scripts = !w.script;
 	if (!operands(argv + optind, &w, &p) || !p.from || !p.every) {
 		fputs(usage, stderr);

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ struct trace {
 	struct trace_result *ret;
 	bool begun; /* the loader is through */
 	uint64_t loader_from, loader_to;
+	bool spoilt;			   /* the call is to fail */
 	bool inside;			   /* between entry and end of a call */
 	struct __ptrace_syscall_info call; /* its entry */
 	struct connection connections[STREAMS];
@@ -347,6 +349,63 @@ static void octets_pass(struct trace *t, struct connection *c, bool send, int64_
 	}
 }
 
+/* ---- failing ---- */
+
+#ifdef __x86_64__
+bool trace_can_fail(void)
+{
+	return true;
+}
+
+/* At its entry: it becomes a call that there is not. */
+static int call_spoil(struct trace *t)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, t->pid, NULL, &regs))
+		return -errno;
+	regs.orig_rax = UINT64_MAX;
+	t->spoilt = true;
+	return ptrace(PTRACE_SETREGS, t->pid, NULL, &regs) ? -errno : 0;
+}
+
+/* At its end: what that call returns. */
+static int call_fail(struct trace *t)
+{
+	struct user_regs_struct regs;
+
+	t->spoilt = false;
+	if (ptrace(PTRACE_GETREGS, t->pid, NULL, &regs))
+		return -errno;
+	regs.rax = (uint64_t)-EIO;
+	return ptrace(PTRACE_SETREGS, t->pid, NULL, &regs) ? -errno : 0;
+}
+#else
+bool trace_can_fail(void)
+{
+	return false;
+}
+
+static int call_spoil(struct trace *t)
+{
+	(void)t;
+	return -ENOSYS;
+}
+
+static int call_fail(struct trace *t)
+{
+	(void)t;
+	return -ENOSYS;
+}
+#endif
+
+/* Calls that do not fail, or never by an error number: nobody looks for one. */
+static bool is_sure(uint64_t nr)
+{
+	return nr == SYS_exit_group || nr == SYS_exit || nr == SYS_rt_sigreturn || nr == SYS_brk ||
+	       nr == SYS_getpid || nr == SYS_gettid || nr == SYS_munmap;
+}
+
 /* ---- stepping ---- */
 
 static void call_visit(struct trace *t)
@@ -373,7 +432,12 @@ static int call_begins(struct trace *t)
 	if (t->opt->what == TRACE_CALLS) {
 		t->ret->n++;
 		call_visit(t);
-		return t->ret->n == t->opt->at;
+		if (t->ret->n != t->opt->at)
+			return 0;
+		if (!t->opt->fail)
+			return 1;
+		t->ret->killed = true;
+		return is_sure(t->call.entry.nr) ? 0 : call_spoil(t);
 	}
 	c = connection_of(t, &send);
 	return c && send ? requests_count(t, c) : 0;
@@ -407,6 +471,8 @@ static int call_stop(struct trace *t)
 	}
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT && t->inside) {
 		t->inside = false;
+		if (t->spoilt)
+			return call_fail(t);
 		call_ends(t, &info);
 	}
 	return 0;

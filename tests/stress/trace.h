@@ -24,13 +24,14 @@ typedef void trace_visit_fn(void *data, unsigned long n, const char *name, const
 
 struct trace_options {
 	enum trace_what what;
-	unsigned long at;      /* the one that it does not live to make; 0: it is let be */
+	bool fail;	  /* of calls: the Nth fails with EIO, and it lives; where trace_can_fail */
+	unsigned long at; /* the one that it does not live to make; 0: it is let be */
 	trace_visit_fn *visit; /* NULL: nobody is told */
 	void *data;
 };
 
 struct trace_result {
-	bool killed;	 /* the one named by `at` was reached */
+	bool killed;	 /* the one named by `at` was reached; it was killed, or that failed */
 	unsigned long n; /* how many were counted, that one included */
 	int status;	 /* as waitpid says */
 };
@@ -40,6 +41,9 @@ pid_t trace_exec(char *const argv[]);
 
 /* Starts a child that runs fn and exits with what it returns; stopped before fn. */
 pid_t trace_fork(int (*fn)(void *data), void *data);
+
+/* Whether calls can be made to fail on this architecture. */
+bool trace_can_fail(void);
 
 /* Lets it run until it is killed or has ended; it is waited for. 0 or a negative errno. */
 int trace_run(pid_t pid, const struct trace_options *opt, struct trace_result *ret);
