@@ -33,7 +33,7 @@ static const char usage[] =
 	"      --list             classes, and what can be done to each\n"
 	"\n"
 	"The domain is there, with a record, and without the device. Exits with 1 when a rule was\n"
-	"broken; with 77 where the change itself is not possible.\n";
+	"broken; with 77 where the change itself is not possible, with 78 where --fail is not.\n";
 
 struct plan {
 	struct trace_options trace;
@@ -285,7 +285,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (p.trace.fail && !trace_can_fail())
-		return 77;
+		return 78;
 	w.opt.no_scripts = !w.script;
 	if (!operands(argv + optind, &w, &p) || !p.from || !p.every) {
 		fputs(usage, stderr);
