@@ -437,6 +437,8 @@ def watch_prints_changes_as_they_happen(d):
         read_until(out, rb" 7 pv1 vbd xvdb: (attached|removing|detaching) -> -\n")
         h.x.write("/local/domain/7/memory/target", "524288")
         read_until(out, rb" 7 pv1 b_info.target_memkb: 1048576 -> 524288\n")
+        h.x.write("/local/domain/0/backend/vif/7/0/state", "1")
+        read_until(out, rb" 7 pv1 vif 0: attached -> half-added \([^\n]*state 1[^\n]*\n")
         h.add_domain(12, "new", record=xl.config("new", xl.uuid_of(12)))
         read_until(out, rb" 12 new: (-|cannot be told) -> there\n")
         h.remove_domain(12)

@@ -159,14 +159,19 @@ def a_lock_that_is_held_is_told_with_its_holder(d):
 @case
 def watch_comes_back_to_a_domain_that_was_locked(d):
     h = furnished(d)
-    path = h.file(7, "domain-userdata-lock", "l")
-    with open(path, "w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        with h.running("watch", "7", "--lock-timeout", "20") as p:
-            read_until(p.stdout.fileno(), rb" 7 -: - -> cannot be told \([^\n]*held by[^\n]*\n")
+    target, path = "/local/domain/7/memory/target", h.file(7, "domain-userdata-lock", "l")
+    with h.running("watch", "7", "--lock-timeout", "20") as p:
+        out = p.stdout.fileno()
+        read_until(out, rb" 7 pv1: - -> there\n")
+        h.x.write(target, "524288")     # and all that came with the watches is behind us
+        read_until(out, rb" b_info.target_memkb: 1048576 -> 524288\n")
+        with open(path, "w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            h.x.write(target, "524289")
+            read_until(out, rb" 7 pv1: there -> cannot be told \([^\n]*held by[^\n]*\n")
             os.unlink(path)
-            fcntl.flock(f, fcntl.LOCK_UN)
-            read_until(p.stdout.fileno(), rb" 7 pv1: cannot be told -> there\n")
+        read_until(out, rb" 7 pv1 b_info.target_memkb: 524288 -> 524289\n"
+                        rb"[^\n]* 7 pv1: cannot be told -> there\n")
 
 
 def mine():
