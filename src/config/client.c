@@ -163,6 +163,11 @@ void conf_client_close(struct conf_client *c)
 	free(c);
 }
 
+bool conf_client_is_dead(const struct conf_client *c)
+{
+	return c->dead;
+}
+
 uint64_t conf_client_round_trips(const struct conf_client *c)
 {
 	return c->round_trips;

@@ -25,6 +25,12 @@ int conf_client_open(const char *socket, uint32_t timeout_ms, struct conf_err *e
 		     struct conf_client **ret);
 void conf_client_close(struct conf_client *c);
 
+/*
+ * Whether the connection failed: no more requests are answered, and of those that were on their way
+ * it is not known whether they were done.
+ */
+bool conf_client_is_dead(const struct conf_client *c);
+
 /* Batches run so far. */
 uint64_t conf_client_round_trips(const struct conf_client *c);
 

@@ -125,9 +125,10 @@ static int undo(struct update *u, struct json_object *old, bool record, int code
 {
 	struct drover_config *c = u->c;
 	struct conf_err why = c->err;
-	int r = 0;
+	/* Whether the store has the new values is not known then, and the intent stays to tell. */
+	int r = conf_client_is_dead(c->client) ? -ECONNRESET : 0;
 
-	if (record)
+	if (record && !r)
 		r = change_entry_put(u->d.config, u->k, u->id, old, &c->err);
 	if (record && !r)
 		r = conf_domain_store_record(c, &u->d);
@@ -153,9 +154,9 @@ static int write_all(struct update *u, const struct keys *keys)
 		return r;
 	}
 	r = change_entry_put(u->d.config, u->k, u->id, u->entry, &c->err);
+	record = !r; /* also where storing it fails: perhaps it was, and not for good */
 	if (!r)
 		r = conf_domain_store_record(c, &u->d);
-	record = !r;
 	if (!r)
 		r = keys_commit(c, &u->d, keys);
 	if (r)
