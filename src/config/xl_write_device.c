@@ -352,22 +352,30 @@ static bool say_pvcalls(struct xl_spec *s)
 	return true;
 }
 
-/* xl cuts blanks off around these values, and everything behind a second equal sign. */
+/* xl cuts blanks off these values, and all behind a second equal sign; it refuses empty ones. */
 #define CHANNEL_NOT ",= \t\n\v\f\r"
+
+static bool is_channel_text(struct xl_spec *s, const char *path)
+{
+	const char *value = xl_string_at(s->dev, path);
+
+	return value && *value && !strpbrk(value, CHANNEL_NOT);
+}
 
 static bool say_channel(struct xl_spec *s)
 {
 	bool socket = xl_at(s->dev, "connection.socket");
 
-	if (socket && !xl_spec_string(s, "connection.socket/path", "path", CHANNEL_NOT))
-		return false;
-	if (!socket && !xl_at(s->dev, "connection.pty"))
+	if (socket ? !is_channel_text(s, "connection.socket/path")
+		   : !xl_at(s->dev, "connection.pty"))
 		return false;
 	xl_spec_add(s, "connection=%s", socket ? "socket" : "pty");
+	xl_spec_string(s, "connection.socket/path", "path", CHANNEL_NOT);
 	xl_spec_devid(s);
-	if (xl_string_at(s->dev, "name") && *xl_string_at(s->dev, "name"))
+	if (is_channel_text(s, "name"))
 		xl_spec_string(s, "name", "name", CHANNEL_NOT);
-	xl_spec_backend(s, CHANNEL_NOT, false);
+	if (!xl_at(s->dev, "backend_domname") || is_channel_text(s, "backend_domname"))
+		xl_spec_backend(s, CHANNEL_NOT, false);
 	return true;
 }
 

@@ -99,7 +99,6 @@ static const struct setting settings[] = {
 	{ HVM "vnc/enable", "vnc", SWITCH, ON_HVM },
 	{ HVM "vnc/listen", "vnclisten", TEXT, ON_HVM },
 	{ HVM "vnc/passwd", "vncpasswd", TEXT, ON_HVM },
-	{ HVM "vnc/display", "vncdisplay", NUMBER, ON_HVM },
 	{ HVM "vnc/findunused", "vncunused", SWITCH, ON_HVM },
 	{ HVM "keymap", "keymap", TEXT, ON_HVM },
 	{ HVM "sdl/enable", "sdl", SWITCH, ON_HVM },
@@ -372,12 +371,19 @@ static void write_viridian(struct xl_writer *w)
 static void write_graphics(struct xl_writer *w)
 {
 	const char *vga = xl_string_at(w->rest, HVM "vga/kind");
+	const char *listen = xl_string_at(w->rest, HVM "vnc/listen");
+	int64_t display = xl_int_at(w->rest, HVM "vnc/display", -1);
 	bool igd = xl_is(w->rest, HVM "gfx_passthru_kind", "igd");
 	struct json_object *passthru = xl_at(w->rest, HVM "gfx_passthru");
 
 	if (vga && strcmp(vga, "unknown")) {
 		write_text(w, "vga", strcmp(vga, "std") ? vga : "stdvga");
 		xl_done(w->rest, HVM "vga/kind");
+	}
+	/* xl refuses a display beside an address that has one. */
+	if (display >= 0 && (!listen || !strchr(listen, ':'))) {
+		write_number(w, "vncdisplay", display);
+		xl_done(w->rest, HVM "vnc/display");
 	}
 	/* The name of a kind turns it on. */
 	if (igd && xl_is(w->rest, HVM "gfx_passthru", "True")) {
