@@ -374,6 +374,20 @@ CASES = [words_of_disks_are_as_xl_reads_them, words_of_nics_are_as_xl_reads_them
          what_a_file_cannot_say_is_named, an_unknown_field_is_named]
 
 
+def run(xl, n, case):
+    name = case.__name__.replace("_", " ")
+    try:
+        case(xl)
+    except AssertionError as e:
+        print("not ok %d - %s" % (n, name))
+        print("\n".join("# " + line for line in str(e).splitlines()))
+        print("# again: %s --only %s --seed %d --seeds %d" %
+              (sys.argv[0], case.__name__, args.seed, args.seeds))
+        return False
+    print("ok %d - %s" % (n, name))
+    return True
+
+
 def main():
     if args.words:
         for words, entry in zip(args.words[1:], ours(args.words[0], args.words[1:])):
@@ -386,19 +400,12 @@ def main():
     print("1..%d" % len(cases))
     failed = 0
     xl = Xl()
-    for n, case in enumerate(cases, 1):
-        name = case.__name__.replace("_", " ")
-        try:
-            case(xl)
-            print("ok %d - %s" % (n, name))
-        except AssertionError as e:
-            failed = 1
-            print("not ok %d - %s" % (n, name))
-            print("\n".join("# " + line for line in str(e).splitlines()))
-            print("# again: %s --only %s --seed %d --seeds %d" %
-                  (sys.argv[0], case.__name__, args.seed, args.seeds))
-    xl.close()
-    return failed
+    try:
+        for n, case in enumerate(cases, 1):
+            failed |= not run(xl, n, case)
+    finally:
+        xl.close()
+    return int(failed)
 
 
 if __name__ == "__main__":
