@@ -226,25 +226,25 @@ def rows(s):
         Row(f'drover image verify of {int(many):,} nodes, MB/s ÷ cat\'s', 'reported',
             [Cell(('image', many, 'verify_MB/s'), form='{:.0f}', unit=' MB/s'),
              Cell(('image', many, 'verify_MB/s'), ('image', many, 'cat_MB/s'))]),
-        Row('configurations retrieved of one domain with 6 devices: domains/s ours; libxl\'s on '
-            'the same store', 'reported',
-            [Cell(('config', cfg_many, 'ours/s'), form='{:.0f}'),
-             Cell(('config', cfg_many, 'libxl/s'), form='{:.0f}')]),
-        Row(f'all of {int(cfg_many):,} domains listed ÷ their keys read raw, pipelined; per '
+        Row('configurations of one domain with 6 devices retrieved/s: ours; libxl\'s on the same '
+            'store; round trips of ours', 'reported',
+            [Cell(('config', cfg_few, 'ours/s'), form='{:.0f}'),
+             Cell(('config', cfg_few, 'libxl/s'), form='{:.0f}'),
+             Cell(('config', cfg_few, 'trips'), form='{:.0f}')]),
+        Row(f'all of {int(cfg_many):,} such domains listed ÷ their keys read raw, pipelined; per '
             f'domain ÷ with {cfg_few}', '≤ 2; ≤ 1.1',
             [Cell(('config', cfg_many, 'list/raw'), at_most=2),
              Cell(('config', cfg_many, 'list_us/domain'), ('config', cfg_few, 'list_us/domain'),
                   at_most=1.1)]),
-        Row(f'{int(cfg_many):,} domains listed, ms; their keys raw: in a transaction, in none, one '
-            'by one with libxenstore', 'reported',
-            [Cell(('config', cfg_many, what + '_ms'), form='{:.0f}')
+        Row(f'{cfg_few} listed, ms; their keys raw: a transaction for each domain, none, one by '
+            'one with libxenstore', 'reported',
+            [Cell(('config', cfg_few, what + '_ms'), form='{:.0f}')
              for what in ('list', 'raw_in_tx', 'raw', 'single')]),
-        Row('the same: CPU for a domain, ours + the server\'s, µs', 'reported',
-            [Cell(('config', cfg_many, what + side), form='{:.0f}')
+        Row('the same for a domain: CPU of ours + of the server, µs', 'reported',
+            [Cell(('config', cfg_few, what + side), form='{:.0f}')
              for what in ('list', 'raw_in_tx', 'raw') for side in ('_client_us', '_server_us')]),
-        Row('round trips for one domain; peak MB of the list', 'reported',
-            [Cell(('config', cfg_many, 'trips'), form='{:.0f}'),
-             Cell(('config', cfg_many, 'peak_MB'), form='{:.0f}')]),
+        Row(f'peak memory of the list of {int(cfg_many):,}, MB', 'reported',
+            [Cell(('config', cfg_many, 'peak_MB'), form='{:.1f}')]),
     ]
 
 
