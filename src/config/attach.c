@@ -63,31 +63,46 @@ static int refuse_there(struct attach *a, const struct conf_judged *j)
 }
 
 /*
- * Nothing of this device may be there. What the dead left half done is undone, and what only the
- * record still has makes room: libxl's own detaching leaves it so.
+ * Nothing of this device may be there, but for an entry that only the record still has: libxl's
+ * own detaching leaves it so, and it is replaced. *ret_settled: what somebody dead left half done
+ * was brought to an end, which may be that the device is there.
  */
-static int make_room(struct attach *a)
+static int make_room(struct attach *a, bool *ret_settled)
 {
 	struct conf_judgement j = { .n = 0 };
 	const struct conf_judged *found;
 	int r = conf_judge(&a->d, &a->c->err, &j);
-	bool dead, settle;
 
+	*ret_settled = false;
 	if (r)
 		return r;
 	found = change_find(&j, a->k, a->id);
-	if (!found)
-		goto out;
-	dead = found->intent && !intent_owner_alive(found->intent);
-	settle = found->verdict == DROVER_MISSING || (dead && found->verdict != DROVER_ATTACHED);
-	if (!settle) {
+	if (found && found->intent && !intent_owner_alive(found->intent) &&
+	    found->verdict != DROVER_ATTACHED) {
+		r = repair_at_once(a->c, &a->d, found);
+		*ret_settled = !r;
+	} else if (found && found->verdict != DROVER_MISSING) {
 		r = refuse_there(a, found);
-		goto out;
 	}
-	r = repair_at_once(a->c, &a->d, found);
-out:
 	conf_judgement_fini(&j);
 	return r;
+}
+
+/* The same until there is nothing more to settle. */
+static int make_all_room(struct attach *a)
+{
+	bool settled;
+	int r = make_room(a, &settled);
+
+	if (r || !settled)
+		return r;
+	r = conf_domain_reload(a->c, &a->d, false);
+	if (!r)
+		r = make_room(a, &settled);
+	return !r && settled ? conf_fail(&a->c->err, -EAGAIN,
+					 "%s %s of domain %" PRIu32 ": others are at it",
+					 class_name(a->k), a->id, a->d.domid)
+			     : r;
 }
 
 /* What is left out filled in; then what the device is called, and where it is to be. */
@@ -313,13 +328,23 @@ static int undo_keys(struct attach *a)
 	return keys_remove_place(a->c, &a->d, &a->place, false);
 }
 
-/* The record without the entry: the file that it was, if nobody changed anything else in it. */
+/*
+ * The record without the entry, or with that which was there before: the file that it was, if
+ * nobody changed anything else in it.
+ */
 static int undo_record(struct attach *a)
 {
 	struct drover_config *c = a->c;
+	struct json_object *was = change_entry(a->config, a->k, a->id, NULL);
+	int r;
 
-	if (!change_entry_del(a->d.config, a->k, a->id))
+	if (was) {
+		r = change_entry_put(a->d.config, a->k, a->id, was, &c->err);
+		if (r)
+			return r;
+	} else if (!change_entry_del(a->d.config, a->k, a->id)) {
 		return 0;
+	}
 	if (!conf_json_equal(a->d.config, a->config))
 		return conf_domain_store_record(c, &a->d);
 	return userdata_write(c->userdata, a->d.domid, a->d.uuid, USERDATA_RECORD, a->text,
@@ -398,7 +423,7 @@ static int attach(struct attach *a, uint32_t domid)
 	if (!r)
 		r = await_others(a);
 	if (!r)
-		r = make_room(a);
+		r = make_all_room(a);
 	if (!r)
 		r = prepare(a, &keys);
 	if (r)

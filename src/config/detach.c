@@ -257,6 +257,10 @@ static int detach(struct detach *x, uint32_t domid)
 	r = may_detach(x, j);
 	if (!r && is_settled_at_once(j)) {
 		r = repair_at_once(x->c, &x->d, j);
+		/* of pci an entry may be hidden by others that are damaged: then nothing was done
+		 */
+		if (!r && change_entry(x->d.config, x->k, x->id, NULL))
+			r = refuse(x, -EBADMSG, "its directory is damaged; repair settles that");
 	} else if (!r) {
 		r = note(x, j);
 		if (!r)
