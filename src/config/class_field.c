@@ -268,6 +268,9 @@ int class_row_get(const struct conf_class *k, const struct conf_dev *dev,
 {
 	uint64_t n;
 
+	/* no record could hold it */
+	if (!conf_json_is_utf8(text, strlen(text)))
+		return -EBADMSG;
 	switch (row->form) {
 	case ROW_FIXED:
 		return 0;

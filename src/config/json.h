@@ -101,6 +101,9 @@ void conf_json_list_del(struct json_object *config, const char *list, size_t i);
 /* A number field of a canonical object, or `init` where it is absent. */
 int64_t conf_json_int(struct json_object *object, const char *field, int64_t init);
 
+/* Whether all octets are characters of UTF-8: nothing reads JSON that has others. */
+bool conf_json_is_utf8(const char *s, size_t len);
+
 /* A string field, or NULL where it is absent. Borrowed. */
 const char *conf_json_string(struct json_object *object, const char *field);
 

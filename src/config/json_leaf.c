@@ -49,7 +49,7 @@ static const char *plain_string(struct json_object *value)
 		return NULL;
 	s = json_object_get_string(value);
 	len = (size_t)json_object_get_string_len(value);
-	return s && strlen(s) == len && json_is_utf8(s, len) ? s : NULL;
+	return s && strlen(s) == len && conf_json_is_utf8(s, len) ? s : NULL;
 }
 
 static int leaf_int(const struct schema_type *type, const struct schema_field *field,

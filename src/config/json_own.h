@@ -39,9 +39,6 @@ int json_leaf_canon(const struct schema_type *type, const struct schema_field *f
 int json_value_canon(const struct schema_type *type, const struct schema_field *field,
 		     struct json_object *value, struct json_object **ret, struct conf_err *err);
 
-/* Whether all octets are characters of UTF-8: nothing reads JSON that has others. */
-bool json_is_utf8(const char *s, size_t len);
-
 /* Whether a structure has a field of this key. */
 bool json_knows(const struct schema_type *type, const char *key);
 

@@ -134,7 +134,7 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 	return len;
 }
 
-bool json_is_utf8(const char *s, size_t len)
+bool conf_json_is_utf8(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		size_t n = (unsigned char)s[i] < 0x80

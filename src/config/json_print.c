@@ -145,7 +145,7 @@ static void print_string(struct printer *p, const char *s, size_t len)
 	static const char from[] = "\"\\\b\f\n\r\t", is[] = "\"\\bfnrt";
 	FILE *f = p->f;
 
-	p->unreadable |= !json_is_utf8(s, len);
+	p->unreadable |= !conf_json_is_utf8(s, len);
 	putc('"', f);
 	for (size_t i = 0; i < len; i++) {
 		const char *at = s[i] ? strchr(from, s[i]) : NULL;

@@ -131,10 +131,15 @@ static int put_value(struct merging *m, const char *in, const char *field, const
 
 static int merge_name(struct merging *m)
 {
-	if (!m->d->store->name)
+	const char *name = m->d->store->name;
+
+	if (!name)
 		return report_value(m, "c_info.name", DROVER_DAMAGED, "name",
 				    "the store does not tell the name; the record's is kept");
-	return put_value(m, "c_info", "name", "name", json_object_new_string(m->d->store->name));
+	if (!conf_json_is_utf8(name, strlen(name)))
+		return report_value(m, "c_info.name", DROVER_DAMAGED, "name",
+				    "the store's name is no UTF-8; the record's is kept");
+	return put_value(m, "c_info", "name", "name", json_object_new_string(name));
 }
 
 /* A number of KiB; false: there is none. */
