@@ -237,6 +237,9 @@ int change_await(struct drover_config *c, uint32_t domid, const char *uuid, stru
 		if (r || !pending)
 			break;
 		r = next_event(c, token, deadline_ms);
+		/* who keeps writing does not keep us waiting */
+		if (!r && conf_now_ms() >= deadline_ms)
+			r = -ETIMEDOUT;
 	}
 	if (r == -ETIMEDOUT && conf_now_ms() >= deadline_ms) {
 		r = look(c, domid, uuid, v, n, &pending);

@@ -51,15 +51,20 @@ static const char *const nodes[] = {
 
 static struct fake_store store;
 
-static struct drover_config *open_session(unsigned int refusals)
+static struct drover_config *open_faulty(enum fake_fault fault, unsigned int refusals)
 {
 	struct drover_config *c = calloc(1, sizeof(*c));
 
 	assert_non_null(c);
-	store = (struct fake_store){ .nodes = nodes, .refusals = refusals };
+	store = (struct fake_store){ .nodes = nodes, .refusals = refusals, .fault = fault };
 	assert_true(fake_store_start(&store));
 	assert_int_equal(conf_client_open(store.path, 20000, &c->err, &c->client), 0);
 	return c;
+}
+
+static struct drover_config *open_session(unsigned int refusals)
+{
+	return open_faulty(FAKE_WELL, refusals);
 }
 
 static void close_session(struct drover_config *c)
@@ -210,6 +215,19 @@ static void the_domain_s_end_ends_the_wait(void **state)
 	close_session(c);
 }
 
+static void who_keeps_writing_does_not_keep_us_waiting(void **state)
+{
+	struct drover_config *c = open_faulty(FAKE_RESTLESS, 0);
+	struct awaited v = { .what = AWAIT_CONNECT,
+			     .back = "/local/domain/9/backend/vbd/7/1",
+			     .backend_domid = 9 };
+
+	(void)state;
+	assert_int_equal(change_await(c, 7, UUID, &v, 1, conf_now_ms() + 100), 0);
+	assert_int_equal(v.result, -ETIMEDOUT);
+	close_session(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +235,7 @@ int main(void)
 		cmocka_unit_test(a_lost_transaction_is_tried_again),
 		cmocka_unit_test(each_backend_has_its_result),
 		cmocka_unit_test(the_domain_s_end_ends_the_wait),
+		cmocka_unit_test(who_keeps_writing_does_not_keep_us_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

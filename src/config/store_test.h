@@ -27,6 +27,7 @@ enum fake_fault {
 	FAKE_WRONG_ID, /* answers what was not asked */
 	FAKE_TOO_LONG, /* an answer that states more than a message may have */
 	FAKE_CHATTERS, /* an event before every answer, in small pieces */
+	FAKE_RESTLESS, /* an event that may concern anybody, before every value */
 };
 
 struct fake_store {
@@ -137,6 +138,8 @@ static inline void fake_answer(struct fake_store *f, int fd, const struct xsd_so
 
 	if (f->fault == FAKE_CHATTERS && q->type != XS_WATCH)
 		fake_message(f, fd, XS_WATCH_EVENT, 0, "/a\0tok", 7);
+	if (f->fault == FAKE_RESTLESS && q->type == XS_READ)
+		fake_message(f, fd, XS_WATCH_EVENT, 0, "/a\0", 4);
 	switch (q->type) {
 	case XS_TRANSACTION_START:
 		fake_message(f, fd, q->type, q->req_id, "7", 2);
