@@ -320,7 +320,9 @@ typedef void drover_repair_fn(void *data, const struct drover_repair_action *act
 /*
  * Makes both views agree: half-done changes whose maker is dead are finished or undone, and what
  * the store no longer has leaves the record. Leaves alone what somebody alive is at. A backend
- * that is silent gets its time before it is given up. fn may be NULL.
+ * that is silent gets its time before it is given up. A device that cannot be repaired does not
+ * keep the others from it: the first of them is the error, once all else is done and told. fn may
+ * be NULL.
  */
 int drover_config_repair(struct drover_config *c, uint32_t domid, unsigned int flags,
 			 drover_repair_fn *fn, void *data);

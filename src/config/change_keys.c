@@ -334,17 +334,18 @@ int keys_remove_place(struct drover_config *c, const struct conf_domain *d,
 	return r ? r : keys_commit(c, d, &keys);
 }
 
-/* One try, given the state as it is now. */
+/* One try, given the state as it is now; NULL: no state that any backend has. */
 static int try_ask(struct drover_config *c, const struct conf_domain *d, const char *back,
 		   const char *state)
 {
 	__attribute__((cleanup(keys_fini))) struct keys keys = { .n = 0 };
 	char path[XENSTORE_ABS_PATH_MAX + 1];
-	int r;
+	int r = 0;
 
 	snprintf(path, sizeof(path), "%s/state", back);
-	r = keys_add(&keys, KEYS_EXPECT, path, state, 0, 0, &c->err);
-	if (!r && strcmp(state, "6") != 0)
+	if (state)
+		r = keys_add(&keys, KEYS_EXPECT, path, state, 0, 0, &c->err);
+	if (!r && (!state || strcmp(state, "6") != 0))
 		r = keys_add(&keys, KEYS_WRITE, path, "5", CLASS_DEVID_NONE, 0, &c->err);
 	snprintf(path, sizeof(path), "%s/online", back);
 	if (!r)
@@ -360,12 +361,13 @@ int change_ask_to_go(struct drover_config *c, const struct conf_domain *d, const
 	snprintf(path, sizeof(path), "%s/state", back);
 	for (int i = 0; r == -EAGAIN && i < CHANGE_TRIES; i++) {
 		char *state = NULL;
+		size_t len = 0;
 
-		r = conf_client_read(c->client, 0, path, &c->err, &state, NULL);
+		r = conf_client_read(c->client, 0, path, &c->err, &state, &len);
 		if (r == -ENOENT)
 			return 0;
 		if (!r)
-			r = try_ask(c, d, back, state);
+			r = try_ask(c, d, back, len == 1 && *state ? state : NULL);
 		free(state);
 	}
 	return r;

@@ -37,6 +37,8 @@ struct repair {
 	size_t n_values;	   /* of the domain, set in the record */
 	struct waited *waited;	   /* owned: of the last round of waiting */
 	size_t n_waited;
+	int failed; /* the first device that could not be repaired, and why */
+	struct conf_err why;
 };
 
 static void forget_plans(struct repair *r)
@@ -120,6 +122,9 @@ static int collect(struct repair *r, struct awaited *v, size_t *ret_n)
 		/* meant and maybe not yet said: the guest may let go before it is taken away */
 		if (j->verdict == DROVER_DETACHING)
 			e = change_ask_to_go(r->c, &r->d, j->dev->backend);
+		/* one that does not hold still for it hinders no repair of the others */
+		if (e == -EAGAIN)
+			e = 0;
 		v[n++] = (struct awaited){
 			.what = await_what(j),
 			.back = j->dev->backend,
@@ -195,6 +200,24 @@ static void restore_once(struct repair *r, size_t i)
 			keys_fini(&r->plans[i].restore);
 }
 
+/* Nothing stays on a controller that goes: what is put into the record for it would be missing. */
+static void go_along(struct repair *r, size_t i)
+{
+	const struct conf_judged *j = &r->j.v[i];
+
+	if (!j->k || !j->dev || class_place(j->k) != CLASS_ENTRY)
+		return;
+	for (size_t k = 0; k < r->j.n; k++) {
+		const struct conf_judged *of = &r->j.v[k];
+
+		if (of->dev != j->dev || !of->k || class_place(of->k) != CLASS_DIRECTORY ||
+		    !r->plans[k].remove)
+			continue;
+		repair_plan_go_along(j, &r->plans[i]);
+		return;
+	}
+}
+
 static int make_plans(struct repair *r)
 {
 	int e = 0;
@@ -207,16 +230,28 @@ static int make_plans(struct repair *r)
 		if (!e && r->j.v[i].dev)
 			restore_once(r, i);
 	}
+	for (size_t i = 0; i < r->j.n && !e; i++)
+		go_along(r, i);
 	return e;
 }
 
+/* A device that cannot be repaired, because its backend never holds still, hinders no other. */
 static int run_plans(struct repair *r)
 {
 	int e = 0;
 
-	for (size_t i = 0; i < r->j.n && !e; i++)
+	for (size_t i = 0; i < r->j.n; i++) {
 		e = repair_plan_run(r->c, &r->d, &r->j.v[i], &r->plans[i]);
-	if (!e && r->n_values)
+		if (!e)
+			continue;
+		repair_plan_fini(&r->plans[i]);
+		if (r->failed)
+			continue;
+		r->failed = e;
+		r->why = r->c->err;
+	}
+	e = 0;
+	if (r->n_values)
 		e = conf_domain_store_record(r->c, &r->d);
 	return e ? e : repair_plans_finish(r->c, &r->d, r->j.v, r->plans, r->j.n);
 }
@@ -278,7 +313,12 @@ static int repair(struct repair *r, uint32_t domid)
 	if (!e && !(r->flags & DROVER_REPAIR_DRY_RUN))
 		e = run_plans(r);
 	conf_domain_unlock(&r->d);
-	return e ? e : tell(r);
+	if (!e)
+		e = tell(r);
+	if (e || !r->failed)
+		return e;
+	r->c->err = r->why;
+	return r->failed;
 }
 
 int drover_config_repair(struct drover_config *c, uint32_t domid, unsigned int flags,

@@ -30,6 +30,9 @@ void repair_plan_fini(struct repair_plan *p);
 int repair_plan_make(struct drover_config *c, const struct conf_domain *d,
 		     const struct conf_judged *j, unsigned int flags, struct repair_plan *ret);
 
+/* The plan for a device on a controller that is removed, instead of what was planned for it. */
+void repair_plan_go_along(const struct conf_judged *j, struct repair_plan *p);
+
 /* The store's part, then the record's in memory. Lock held. */
 int repair_plan_run(struct drover_config *c, struct conf_domain *d, const struct conf_judged *j,
 		    const struct repair_plan *p);

@@ -177,6 +177,21 @@ int repair_plan_make(struct drover_config *c, const struct conf_domain *d,
 	return 0;
 }
 
+void repair_plan_go_along(const struct conf_judged *j, struct repair_plan *p)
+{
+	bool drop = p->drop;
+
+	repair_plan_fini(p);
+	say(p, "store: goes with its controller");
+	if (j->entry) {
+		p->del = json_object_get(j->entry);
+		say(p, "record: entry removed");
+	}
+	p->drop = drop;
+	if (drop)
+		say(p, "intent dropped");
+}
+
 /* ---- carrying it out ---- */
 
 static int remove_keys(struct drover_config *c, struct conf_domain *d, const struct conf_judged *j,
