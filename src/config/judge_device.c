@@ -265,7 +265,11 @@ static int judge_in_hand(const struct conf_domain *d, struct conf_judged *g, str
 	default:
 		if (g->dev && g->entry)
 			return judge_both(g, g->entry, err);
-		return g->dev ? judge_store(d, g, err) : 0;
+		if (g->dev)
+			return judge_store(d, g, err);
+		judge_decide(g, DROVER_MISSING, "the store has lost it while process %d changes it",
+			     (int)i->pid);
+		return give_persistent(g, g->entry);
 	}
 }
 

@@ -148,6 +148,18 @@ static int retrieve_window(struct drover_config *c, struct one *v, size_t n,
 	return r;
 }
 
+/* Domains of the next window. None is in it twice: its locks are had once at a time. */
+static size_t window(const uint32_t *domids, size_t n)
+{
+	size_t m = 0;
+
+	for (; m < n && m < RETRIEVE_WINDOW; m++)
+		for (size_t i = 0; i < m; i++)
+			if (domids[i] == domids[m])
+				return m;
+	return m;
+}
+
 int drover_config_retrieve_many(struct drover_config *c, const uint32_t *domids, size_t n,
 				enum drover_config_view view, unsigned int flags,
 				drover_config_each_fn *fn, void *data)
@@ -162,7 +174,7 @@ int drover_config_retrieve_many(struct drover_config *c, const uint32_t *domids,
 	if (!v)
 		return conf_no_memory(&c->err);
 	for (at = 0; !r && at < n; at += m) {
-		m = n - at < RETRIEVE_WINDOW ? n - at : RETRIEVE_WINDOW;
+		m = window(domids + at, n - at);
 		memset(v, 0, m * sizeof(*v));
 		for (i = 0; i < m; i++) {
 			v[i].domid = domids[at + i];
