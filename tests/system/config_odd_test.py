@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Values that nobody should have written, devices in each other's way, and a backend that does
+not hold still.
+
+Usage: config_odd_test.py [--kind drover|c] [--only CASE]...
+"""
+import copy
+import json
+import os
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import config_lib  # noqa: E402
+import lib  # noqa: E402
+import xl  # noqa: E402
+from config_lib import B, RECORD, UUID, ended, vdevs  # noqa: E402
+from lib import equal  # noqa: E402
+from xsclient import XS_WRITE  # noqa: E402
+
+BACK9 = "/local/domain/9/backend/vbd/7/51728"
+NO_TEXT = b"\xff\xfe"
+CASES = []
+
+
+def case(function):
+    def run():
+        with lib.daemon() as d, config_lib.Host(d) as w:
+            function(w.furnish())
+    run.__name__ = function.__name__
+    CASES.append(run)
+    return function
+
+
+def with_xvdb():
+    tree = copy.deepcopy(RECORD)
+    tree["disks"].append(xl.disk("xvdb", "/dev/vg0/b"))
+    return tree
+
+
+def given_up(w, op, class_name, which, **entries):
+    """An intent of somebody who lives no more."""
+    with open(w.file(7, "drover-intent"), "w") as f:
+        json.dump([dict({"op": op, "class": class_name, "id": which, "pid": 0, "start": 0,
+                         "pid_ns": 0, "boot": "", "time": 0}, **entries)], f)
+
+
+# ---- in each other's way ----
+
+@case
+def what_an_update_left_half_done_is_not_lost_to_an_attach(w):
+    old, = RECORD["disks"]
+    new = dict(old, pdev_path="/dev/vg0/new")
+    w.set_record(7, dict(RECORD, disks=[new]))
+    given_up(w, "update", "vbd", "xvda", old=old, new=new)
+    equal(w.items()["vbd xvda"], "changed")
+    r = w.drover("config", "attach", "--no-scripts", "7", "vbd", "phy:/dev/vg0/c,xvda,w",
+                 status=3)
+    assert "is there" in r.err, r.err
+    equal(w.settled(), RECORD)
+    w.no_files_left()
+
+
+@case
+def a_failed_attach_leaves_the_entry_that_it_was_to_replace(w):
+    w.set_record(7, with_xvdb())
+    before = w.everything()
+    w.drover("config", "attach", "--backend-timeout", "100", "7", "vbd", B, status=3)
+    w.unchanged(before)
+    equal(w.items()["vbd xvdb"], "missing")
+    w.drover("config", "attach", "7", "vbd", "phy:/dev/vg0/none,xvdb,w,script=/none", status=3)
+    w.unchanged(before)
+    with xl.Backend(w, 9):
+        w.drover("config", "attach", "7", "vbd", B)
+    equal([d["pdev_path"] for d in w.settled()["disks"]], ["/dev/vg0/pv1-root", "/dev/vg0/b"])
+
+
+@case
+def a_controller_that_goes_takes_its_devices_along_in_one_repair(w):
+    w.put(xl.device_nodes(7, "vusb", 0, 0, {
+        "type": "none", "usb-ver": "2", "num-ports": "2", "port": "", "port/1": "1-1",
+        "port/2": ""}))
+    equal(w.items()["usbctrl 0"], "damaged")
+    w.repair()
+    equal(w.settled(), RECORD)
+    w.drover("config", "repair", "-n", "7")
+
+
+# ---- no text ----
+
+@case
+def a_name_that_is_no_text_is_told(w):
+    w.x.write("/local/domain/7/name", NO_TEXT)
+    live = w.ours()
+    equal(live["c_info"]["name"], "pv1")
+    item = w.report()["domain c_info.name"]
+    equal(item["verdict"], "damaged")
+    assert "UTF-8" in item["reason"], item
+    equal(json.loads(w.drover("config", "list", "-l", "--json", "7").out)[0]["config"], live)
+    w.drover("config", "repair", "7")
+    equal(w.record(7), RECORD)
+
+
+@case
+def a_device_s_value_that_is_no_text_is_told_and_put_right(w):
+    for path, key in (("/libxl/7/device/vif/0/bridge", "bridge"),
+                      ("/libxl/7/device/vbd/51712/params", "params")):
+        w.x.write(path, NO_TEXT)
+        equal(w.ours(), RECORD)
+        item, = [i for i in w.report().values() if i["verdict"] == "damaged"]
+        assert item["reason"].startswith(key + ":"), item
+        w.repair()
+        equal(w.settled(), RECORD)
+
+
+# ---- a backend that does not hold still ----
+
+class Restless(threading.Thread):
+    """Writes below a directory without end, as soon as that is there."""
+
+    def __init__(self, w, path, value=b"1"):
+        super().__init__()
+        self.x, self.path, self.value, self.through = w.d.connect(), path, value, False
+
+    def __enter__(self):
+        self.start()
+
+    def __exit__(self, *exc):
+        self.through = True
+        self.join()
+        self.x.close()
+
+    def run(self):
+        write = self.path.encode() + b"\0" + self.value
+        while not self.through:
+            if lib.refusal(self.x.read, self.path):
+                continue
+            for _ in range(256):    # many on their way at once
+                self.x.send(XS_WRITE, write)
+            for _ in range(256):
+                self.x.recv_reply()
+
+
+@case
+def who_keeps_writing_does_not_keep_us_waiting(w):
+    before = w.everything()
+    w.set_record(7, dict(RECORD, nics=RECORD["nics"] + [xl.nic(1, "00:16:3e:00:00:01", "br1")]))
+    w.add_disk(7, "xvdb", "/dev/vg0/b", 9, state="1")
+    with Restless(w, BACK9 + "/state"):
+        with w.running("repair", "--backend-timeout", "300", "7") as p:
+            status, out, err = ended(p, timeout=30)
+    # A store may refuse every transaction that has touched its directory, to read it even.
+    equal(len(err.splitlines()), int(status == 3))
+    if not status or "vbd xvdb" in err:
+        assert "vif 1: missing" in out, out
+    else:
+        assert "kept changing while it was read" in err, err
+    w.drover("config", "repair", "--backend-timeout", "100", "7")
+    w.rm("/local/domain/9/backend")
+    equal(w.settled(), RECORD)
+    w.unchanged(before)
+
+
+@case
+def a_state_that_is_no_text_does_not_keep_a_device(w):
+    with xl.Backend(w, 9):
+        w.drover("config", "attach", "7", "vbd", B)
+    w.x.write(BACK9 + "/state", b"4\0")
+    entry, = [d for d in w.record(7)["disks"] if d["vdev"] == "xvdb"]
+    given_up(w, "detach", "vbd", "xvdb", old=entry)
+    equal(w.items()["vbd xvdb"], "detaching")
+    w.drover("config", "repair", "--backend-timeout", "100", "7")
+    equal(vdevs(w.settled()), ["xvda"])
+    assert UUID in w.file(7), w.file(7)
+
+
+if __name__ == "__main__":
+    lib.main(__doc__, CASES)
