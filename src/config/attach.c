@@ -35,6 +35,7 @@ struct attach {
 	size_t text_len;
 	/* what was done, to be undone */
 	bool assigned, intent, record, keys, scripted;
+	bool doubt; /* whether the keys were written: then all that was done stays */
 };
 
 static void attach_fini(struct attach *a)
@@ -260,12 +261,14 @@ static int write_all(struct attach *a, const struct keys *keys)
 		a->assigned = true;
 	}
 	r = change_entry_put(a->d.config, a->k, a->id, a->entry, &c->err);
-	if (!r)
-		r = conf_domain_store_record(c, &a->d);
 	if (r)
 		return r;
-	a->record = true;
+	a->record = true; /* also where that fails: perhaps it was written, and not for good */
+	r = conf_domain_store_record(c, &a->d);
+	if (r)
+		return r;
 	r = write_keys(a, keys);
+	a->doubt = r && conf_client_is_dead(c->client);
 	/* a refusal means that they are not ours: what is there is not for us to undo */
 	a->keys = !r;
 	return r;
@@ -356,7 +359,9 @@ static int undo_locked(struct attach *a)
 	struct drover_config *c = a->c;
 	int r = 0;
 
-	if (a->keys)
+	if (a->doubt)
+		r = conf_fail(&c->err, -ECONNRESET, "whether the store has it is not known");
+	if (!r && a->keys)
 		r = undo_keys(a);
 	if (!r && a->record)
 		r = undo_record(a);
