@@ -140,8 +140,12 @@ def whoever_repairs_dies_anywhere_too(d):
 def calls_that_fail_leave_no_more_than_deaths_do(d):
     """Whoever made them lives, and puts right what he can."""
     with xl.Host(d) as h:
-        for what, k in ("vbd", 3), ("usbdev", 12), ("pci", 12):
-            stress(h, what, "detach", "--fail", every=every(k, what, k), rnd=random.Random(SEED))
+        for what, op, k in (("vbd", "attach", 3), ("vbd", "detach", 3), ("vbd", "update", 3),
+                            ("usbdev", "attach", 12), ("usbdev", "detach", 12),
+                            ("pci", "attach", 12), ("pci", "detach", 12)):
+            stress(h, what, op, "--fail", every=every(k, what, k), rnd=random.Random(SEED))
+        stress(h, "vbd", "attach", "--fail", "--silent", "-b", "30", every=every(6, "vbd", 6),
+               rnd=random.Random(SEED), silent=True)
 
 
 def a_change_with_a_script_dies_anywhere(d):
