@@ -90,7 +90,10 @@ struct drover_config_options {
 int drover_config_open(const struct drover_config_options *opt, struct drover_config **ret);
 void drover_config_close(struct drover_config *c);
 
-/* Why the last call failed: one line without a newline, "" after none. Borrowed, until the next. */
+/*
+ * Why the last call failed: one line without a newline, "" after none. Borrowed, until the next.
+ * c may be NULL, as drover_config_open leaves it where memory is out.
+ */
 const char *drover_config_error(const struct drover_config *c);
 
 /* How often the session waited for the store's answers so far: once for a batch of requests. */

@@ -94,12 +94,12 @@ int cli_config_canon(int argc, char **argv)
 	name = argv[optind];
 	f = strcmp(name, "-") != 0 ? fopen(name, "r") : stdin;
 	if (!f)
-		return cli_fail("config canon", name, errno), CONFIG_REFUSED;
+		return config_say(name, strerror(errno)), CONFIG_REFUSED;
 	r = read_all(f, &text, &len);
 	if (f != stdin)
 		fclose(f);
 	if (r)
-		return cli_fail("config canon", name, EIO), CONFIG_REFUSED;
+		return config_say(name, strerror(EIO)), CONFIG_REFUSED;
 	r = conf_json_read(text, len, &err, &o);
 	free(text);
 	if (!r)

@@ -234,13 +234,18 @@ static int update_fields(struct changing *k, struct drover_domain_config *config
 			 char **words, int n, struct drover_device **ret)
 {
 	struct drover_device *device = update_find(k, config, id);
-	const char *word;
+	const char *word, *its;
 	int r;
 
 	if (!device)
 		return update_missing(k, config, id);
 	r = config_words_fields(k->call.c, device, words, n, &word);
 	if (!r) {
+		its = drover_device_id(device);
+		if (!its || strcmp(its, id))
+			return cli_usage("config",
+					 "update: with these fields it would not be %s %s",
+					 k->class, id);
 		*ret = device;
 		return 0;
 	}

@@ -75,7 +75,7 @@ void drover_config_close(struct drover_config *c)
 
 const char *drover_config_error(const struct drover_config *c)
 {
-	return c->err.text;
+	return c ? c->err.text : "out of memory";
 }
 
 uint64_t drover_config_round_trips(const struct drover_config *c)

@@ -88,6 +88,19 @@ def a_controller_that_goes_takes_its_devices_along_in_one_repair(w):
     w.drover("config", "repair", "-n", "7")
 
 
+@case
+def an_update_does_not_reach_another_device(w):
+    w.add_disk(7, "xvdb", "/dev/vg0/b")
+    w.set_record(7, with_xvdb())
+    for words in (("vbd", "xvda", "vdev=xvdb"), ("vbd", "xvda", "vdev="), ("vif", "0", "devid=1")):
+        w.refused("update", "7", *words, status=2, says="it would not be %s %s" % words[:2])
+
+
+@case
+def a_file_that_is_not_there_is_told_as_that(w):
+    w.refused("canon", "/none/such", says="No such file")
+
+
 # ---- no text ----
 
 @case
