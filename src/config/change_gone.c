@@ -41,11 +41,16 @@ void change_give_up(struct drover_config *c, struct conf_domain *d, const struct
 		    const char *id)
 {
 	struct conf_err was = c->err;
+	struct conf_domain anew;
 	int r = 0;
 
+	/* what d holds may still be looked at: only the lock is wanted */
+	conf_domain_init(&anew, d->domid);
+	memcpy(anew.uuid, d->uuid, sizeof(anew.uuid));
 	if (d->record.fd < 0)
-		r = conf_domain_load_files(c, d, false, DROVER_RETRIEVE_DEGRADED);
+		r = conf_domain_load_files(c, &anew, false, DROVER_RETRIEVE_DEGRADED);
 	if (!r)
 		intents_disown(c->userdata, d->domid, d->uuid, class_name(k), id, NULL);
+	conf_domain_fini(&anew);
 	c->err = was;
 }
