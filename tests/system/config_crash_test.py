@@ -204,8 +204,9 @@ def the_command_line_dies_anywhere(d):
                     n += every_n
 
 
-CASES = [attaching_to_a_backend_that_is_silent_dies_anywhere, a_change_with_a_script_dies_anywhere,
-         whoever_repairs_dies_anywhere_too, calls_that_fail_leave_no_more_than_deaths_do, the_command_line_dies_anywhere, *cases_of_classes()]
+CASES = [attaching_to_a_backend_that_is_silent_dies_anywhere, whoever_repairs_dies_anywhere_too,
+         calls_that_fail_leave_no_more_than_deaths_do, a_change_with_a_script_dies_anywhere,
+         the_command_line_dies_anywhere, *cases_of_classes()]
 
 if __name__ == "__main__":
     print("# CRASH_SEED=%d" % SEED)
