@@ -88,12 +88,14 @@ static inline size_t fake_children(const struct fake_store *f, const char *path,
 	size_t i, at, len = 0, n = strlen(path);
 
 	for (i = 0; f->nodes[i]; i += 2) {
-		const char *name = f->nodes[i] + n + 1;
-		size_t name_len = strcspn(name, "/");
+		const char *name;
+		size_t name_len;
 		bool have = false;
 
 		if (strncmp(f->nodes[i], path, n) != 0 || f->nodes[i][n] != '/')
 			continue;
+		name = f->nodes[i] + n + 1;
+		name_len = strcspn(name, "/");
 		for (at = 0; at < len; at += strlen(out + at) + 1)
 			have |= strlen(out + at) == name_len && !strncmp(out + at, name, name_len);
 		if (have)
