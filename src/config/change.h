@@ -132,8 +132,8 @@ int change_ask_to_go(struct drover_config *c, const struct conf_domain *d, const
 /*
  * What is left of a device in a domain that is gone: its entry and intent, if its files are still
  * there, and with keys what of its directories the domain did not take with it. Those stay if
- * another domain has the number by now, and such a device, too. d: not locked; only its number
- * and uuid count. The locks are d's, as after conf_domain_load_files.
+ * another domain has the number by now, and such a device, too. Of d only
+ * number and uuid count; its locks are let go.
  */
 int change_gone(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
 		const char *id, const struct change_place *p, bool keys);

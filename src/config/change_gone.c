@@ -26,14 +26,22 @@ static int remove_leftovers(struct drover_config *c, const struct conf_domain *d
 int change_gone(struct drover_config *c, struct conf_domain *d, const struct conf_class *k,
 		const char *id, const struct change_place *p, bool keys)
 {
-	int r = conf_domain_load_files(c, d, false, DROVER_RETRIEVE_DEGRADED);
+	struct conf_domain anew;
+	int r;
 
+	/* what d holds may still be looked at; its files are read anew, under a lock of their own
+	 */
+	conf_domain_unlock(d);
+	conf_domain_init(&anew, d->domid);
+	memcpy(anew.uuid, d->uuid, sizeof(anew.uuid));
+	r = conf_domain_load_files(c, &anew, false, DROVER_RETRIEVE_DEGRADED);
 	if (!r && keys && p->front && class_place(k) == CLASS_DIRECTORY)
-		r = remove_leftovers(c, d, p);
-	if (!r && d->config && change_entry_del(d->config, k, id))
-		r = conf_domain_store_record(c, d);
+		r = remove_leftovers(c, &anew, p);
+	if (!r && anew.config && change_entry_del(anew.config, k, id))
+		r = conf_domain_store_record(c, &anew);
 	if (!r)
-		r = intents_drop(c->userdata, d->domid, d->uuid, class_name(k), id, &c->err);
+		r = intents_drop(c->userdata, anew.domid, anew.uuid, class_name(k), id, &c->err);
+	conf_domain_fini(&anew);
 	return r;
 }
 
