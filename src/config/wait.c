@@ -87,6 +87,16 @@ static bool whose_file(const char *name, uint32_t *ret)
 	return true;
 }
 
+/* What was begun is as if it never was: the next call begins anew. */
+static void end(struct drover_config *c)
+{
+	conf_client_close(c->watching);
+	c->watching = NULL;
+	if (c->inotify >= 0)
+		close(c->inotify);
+	c->inotify = -1;
+}
+
 static int begin(struct drover_config *c)
 {
 	static const char *const paths[] = { "/local/domain", "/libxl", "@introduceDomain",
@@ -96,9 +106,12 @@ static int begin(struct drover_config *c)
 
 	c->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (c->inotify < 0 ||
-	    inotify_add_watch(c->inotify, userdata_dir(c->userdata), IN_MOVED_TO | IN_DELETE) < 0)
-		return conf_fail(&c->err, errno == EACCES ? -EACCES : -EIO, "watch %s: %s",
-				 userdata_dir(c->userdata), strerror(errno));
+	    inotify_add_watch(c->inotify, userdata_dir(c->userdata), IN_MOVED_TO | IN_DELETE) < 0) {
+		r = conf_fail(&c->err, errno == EACCES ? -EACCES : -EIO, "watch %s: %s",
+			      userdata_dir(c->userdata), strerror(errno));
+		end(c);
+		return r;
+	}
 	r = conf_client_open(c->store, c->opt.store_timeout_ms, &c->err, &c->watching);
 	for (i = 0; !r && i < sizeof(paths) / sizeof(paths[0]); i++) {
 		r = conf_client_watch(c->watching, paths[i], "drover", &c->err);
@@ -107,8 +120,7 @@ static int begin(struct drover_config *c)
 			r = 0;
 	}
 	if (r) {
-		conf_client_close(c->watching);
-		c->watching = NULL;
+		end(c);
 		return r;
 	}
 	return conf_fail(&c->err, -EAGAIN, "watching begins");

@@ -5,7 +5,10 @@ not hold still.
 
 Usage: config_odd_test.py [--kind drover|c] [--only CASE]...
 """
+import contextlib
 import copy
+import ctypes
+import errno
 import json
 import os
 import sys
@@ -15,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import config_lib  # noqa: E402
 import lib  # noqa: E402
+import peers  # noqa: E402  pylint: disable=wrong-import-order
 import xl  # noqa: E402
 from config_lib import B, RECORD, UUID, ended, vdevs  # noqa: E402
 from lib import equal  # noqa: E402
@@ -99,6 +103,62 @@ def an_update_does_not_reach_another_device(w):
 @case
 def a_file_that_is_not_there_is_told_as_that(w):
     w.refused("canon", "/none/such", says="No such file")
+
+
+# ---- the library itself ----
+
+class Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("store", ctypes.c_char_p),
+                ("userdata", ctypes.c_char_p), ("timeouts_ms", ctypes.c_uint32 * 4),
+                ("no_scripts", ctypes.c_bool), ("host", ctypes.c_void_p)]
+
+
+@contextlib.contextmanager
+def session(w, lock_timeout_ms=500):
+    """(the library, a session)"""
+    library = ctypes.CDLL(lib.need(peers.build_dir() + "/src/config/libdrover-config.so"))
+    library.drover_config_error.restype = ctypes.c_char_p
+    options = Options(ctypes.sizeof(Options), w.socket.encode(), w.userdata.encode())
+    options.timeouts_ms[0] = lock_timeout_ms
+    c = ctypes.c_void_p()
+    equal(library.drover_config_open(ctypes.byref(options), ctypes.byref(c)), 0)
+    yield library, c
+    library.drover_config_close(c)
+
+
+@case
+def a_domain_that_is_named_twice_is_answered_twice(w):
+    answers = []
+    each = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int,
+                            ctypes.c_void_p)
+    with session(w) as (library, c):
+        def take(_, domid, err, config):
+            answers.append((domid, err))
+            library.drover_domain_config_free(ctypes.c_void_p(config))
+            return 0
+        domids = (ctypes.c_uint32 * 4)(7, 9, 7, 7)
+        equal(library.drover_config_retrieve_many(c, domids, ctypes.c_size_t(4), 0, 0,
+                                                  each(take), None), 0)
+    equal(answers, [(7, 0), (9, -errno.ENODATA), (7, 0), (7, 0)])
+
+
+@case
+def a_wait_that_could_not_begin_leaves_nothing_open(w):
+    domid = ctypes.c_uint32()
+    with session(w) as (library, c):
+        os.rename(w.socket, w.socket + ".away")
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            equal(library.drover_config_wait(c, 0, ctypes.byref(domid)), -errno.ECONNREFUSED)
+        equal(len(os.listdir("/proc/self/fd")), before)
+        os.rename(w.socket + ".away", w.socket)
+        equal(library.drover_config_wait(c, 0, ctypes.byref(domid)), -errno.EAGAIN)
+
+
+@case
+def no_session_has_an_error_too(w):
+    with session(w) as (library, _):
+        equal(library.drover_config_error(None), b"out of memory")
 
 
 # ---- no text ----
