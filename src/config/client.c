@@ -403,45 +403,34 @@ static uint32_t number(struct conf_client *c, struct conf_batch *b)
 	return first;
 }
 
+/* Until all are answered. */
 static int exchange(struct conf_client *c, struct conf_batch *b)
 {
 	uint64_t deadline = conf_now_ms() + c->timeout_ms;
-	size_t n_left = b->n, sent = 0;
-	uint32_t first = number(c, b);
-	short got = POLLOUT;
+	short got = POLLIN | POLLOUT;
 	int r = 0;
 
-	while (!r && n_left) {
-		size_t left_before = n_left, sent_before = sent;
+	while (!r && b->n_left) {
+		size_t left_before = b->n_left, sent_before = b->sent;
 
 		if (got & (POLLIN | POLLHUP | POLLERR))
 			r = receive(c);
 		if (!r)
-			r = take_input(c, b, first, &n_left);
-		if (!r && sent < b->out_len && got & POLLOUT)
-			r = send_some(c, b, &sent);
-		if (n_left != left_before || sent != sent_before)
+			r = take_input(c, b, b->first, &b->n_left);
+		if (!r && b->sent < b->out_len && got & POLLOUT)
+			r = send_some(c, b, &b->sent);
+		if (b->n_left != left_before || b->sent != sent_before)
 			deadline = conf_now_ms() + c->timeout_ms;
-		if (!r && n_left)
-			r = await(c, sent < b->out_len, deadline, &got);
+		if (!r && b->n_left)
+			r = await(c, b->sent < b->out_len, deadline, &got);
 	}
 	return r;
 }
 
-int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+/* The connection is of no use any more, for what r says. */
+static int fail_exchange(struct conf_client *c, struct conf_err *err, int r)
 {
-	size_t i;
-	int r;
-
-	if (c->dead)
-		return fail_dead(c, err, -ECONNRESET, "the connection was lost before");
-	if (!b->n)
-		return 0;
-	c->round_trips++;
-	r = exchange(c, b);
 	switch (r) {
-	case 0:
-		break;
 	case -ENOMEM:
 		c->dead = true;
 		return conf_no_memory(err);
@@ -452,9 +441,45 @@ int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err
 	default:
 		return fail_dead(c, err, -ECONNRESET, "it closed the connection");
 	}
+}
+
+int conf_client_start(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+{
+	size_t before;
+	int r;
+
+	if (c->dead)
+		return fail_dead(c, err, -ECONNRESET, "the connection was lost before");
+	b->n_left = b->n;
+	b->sent = 0;
+	if (!b->n)
+		return 0;
+	c->round_trips++;
+	b->first = number(c, b);
+	do {
+		before = b->sent;
+		r = send_some(c, b, &b->sent);
+	} while (!r && b->sent != before && b->sent < b->out_len);
+	return r ? fail_exchange(c, err, r) : 0;
+}
+
+int conf_client_finish(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+{
+	size_t i;
+	int r = exchange(c, b);
+
+	if (r)
+		return fail_exchange(c, err, r);
 	for (i = 0; i < b->n; i++)
 		b->requests[i].reply.data = b->in + b->requests[i].at;
 	return 0;
+}
+
+int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+{
+	int r = conf_client_start(c, b, err);
+
+	return r ? r : conf_client_finish(c, b, err);
 }
 
 /* ---- events ---- */

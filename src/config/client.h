@@ -49,6 +49,8 @@ struct conf_batch {
 	size_t out_len, out_room;
 	char *in; /* owned: the answers */
 	size_t in_len, in_room;
+	size_t sent, n_left; /* octets sent, answers to come */
+	uint32_t first;	     /* the first request's id */
 };
 
 void conf_batch_fini(struct conf_batch *b);
@@ -65,6 +67,13 @@ int conf_batch_add(struct conf_batch *b, enum xsd_sockmsg_type type, uint32_t tx
 
 /* Sends all and waits until all are answered. Refusals are answers. -ECONNRESET, -ETIMEDOUT. */
 int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err *err);
+
+/*
+ * The same in two steps, for whoever has something to do while the store answers: what can be sent
+ * at once is. After a start that succeeded nothing else is asked of the client before its finish.
+ */
+int conf_client_start(struct conf_client *c, struct conf_batch *b, struct conf_err *err);
+int conf_client_finish(struct conf_client *c, struct conf_batch *b, struct conf_err *err);
 
 const struct conf_reply *conf_batch_reply(const struct conf_batch *b, size_t i);
 

@@ -35,7 +35,6 @@ int drover_config_retrieve(struct drover_config *c, uint32_t domid, enum drover_
 
 struct one {
 	struct conf_domain d;
-	struct conf_snapshot *store; /* owned */
 	struct conf_err why;
 	uint32_t domid;
 	size_t place; /* in the caller's list */
@@ -93,7 +92,29 @@ static int find_uuids(struct drover_config *c, struct one *v, size_t n)
 	return r;
 }
 
-static int load_window(struct drover_config *c, struct one *v, size_t n, unsigned int flags)
+/* Domains whose store was read before, to be merged while the store answers about others. */
+struct ready {
+	struct drover_config *c; /* borrowed */
+	enum drover_config_view view;
+	struct one *v; /* n of them */
+	size_t n, at;
+};
+
+static void merge_next(void *data)
+{
+	struct ready *ready = data;
+	struct one *o;
+
+	if (ready->at == ready->n)
+		return;
+	o = &ready->v[ready->at++];
+	if (!o->err)
+		o->err = conf_merge(&o->d, ready->view, &ready->c->host, &o->why, &o->config);
+	conf_domain_fini(&o->d);
+}
+
+static int load_window(struct drover_config *c, struct one *v, size_t n, unsigned int flags,
+		       struct ready *ready)
 {
 	struct conf_snapshot *stores[RETRIEVE_WINDOW];
 	struct conf_err whys[RETRIEVE_WINDOW];
@@ -111,7 +132,7 @@ static int load_window(struct drover_config *c, struct one *v, size_t n, unsigne
 			domids[m++] = v[i].domid;
 	}
 	if (!r)
-		r = conf_snapshot_read_many(c->client, domids, m, stores, errs, whys);
+		r = conf_snapshot_list(c->client, domids, m, merge_next, ready, stores, errs, whys);
 	if (r) {
 		if (m)
 			c->err = whys[0];
@@ -129,25 +150,6 @@ static int load_window(struct drover_config *c, struct one *v, size_t n, unsigne
 	return 0;
 }
 
-/* Loads a window, merges each, lets all locks go. Fails where the store went away. */
-static int retrieve_window(struct drover_config *c, struct one *v, size_t n,
-			   enum drover_config_view view, unsigned int flags)
-{
-	size_t i;
-	int r;
-
-	qsort(v, n, sizeof(*v), domid_cmp);
-	r = load_window(c, v, n, flags);
-	for (i = 0; i < n; i++) {
-		conf_domain_unlock(&v[i].d);
-		if (!r && !v[i].err)
-			note(c, &v[i], conf_merge(&v[i].d, view, &c->host, &c->err, &v[i].config));
-		conf_domain_fini(&v[i].d);
-	}
-	qsort(v, n, sizeof(*v), place_cmp);
-	return r;
-}
-
 /* Domains of the next window. None is in it twice: its locks are had once at a time. */
 static size_t window(const uint32_t *domids, size_t n)
 {
@@ -160,38 +162,94 @@ static size_t window(const uint32_t *domids, size_t n)
 	return m;
 }
 
+/* Merges what is left of a window, and gives all of it away in the order asked. */
+static int deliver(struct ready *ready, drover_config_each_fn *fn, void *data)
+{
+	size_t i;
+	int r = 0;
+
+	while (ready->at < ready->n)
+		merge_next(ready);
+	if (ready->n)
+		qsort(ready->v, ready->n, sizeof(*ready->v), place_cmp);
+	for (i = 0; i < ready->n; i++) {
+		struct drover_domain_config *config = TAKE(ready->v[i].config);
+
+		if (r) {
+			drover_domain_config_free(config);
+			continue;
+		}
+		ready->c->err = ready->v[i].why;
+		r = fn(data, ready->v[i].domid, ready->v[i].err, config);
+	}
+	ready->n = ready->at = 0;
+	return r;
+}
+
+/* Loads a window and lets its locks go. Fails where the store went away, or memory. */
+static int load_next(struct drover_config *c, struct one *v, const uint32_t *domids, size_t n,
+		     unsigned int flags, struct ready *ready)
+{
+	size_t i;
+	int r;
+
+	memset(v, 0, n * sizeof(*v));
+	for (i = 0; i < n; i++) {
+		v[i].domid = domids[i];
+		v[i].place = i;
+		conf_domain_init(&v[i].d, v[i].domid);
+	}
+	qsort(v, n, sizeof(*v), domid_cmp);
+	r = load_window(c, v, n, flags, ready);
+	for (i = 0; i < n; i++) {
+		if (r)
+			conf_domain_fini(&v[i].d);
+		else
+			conf_domain_unlock(&v[i].d);
+	}
+	return r;
+}
+
 int drover_config_retrieve_many(struct drover_config *c, const uint32_t *domids, size_t n,
 				enum drover_config_view view, unsigned int flags,
 				drover_config_each_fn *fn, void *data)
 {
-	struct one *v;
-	size_t at, i, m;
-	int r = conf_session_begin(c);
+	struct ready ready = { .c = c, .view = view };
+	struct one *v, *loading, *merging;
+	size_t at, m;
+	int r = conf_session_begin(c), delivered;
 
 	if (r)
 		return r;
-	v = calloc(RETRIEVE_WINDOW, sizeof(*v));
+	v = calloc(2 * RETRIEVE_WINDOW, sizeof(*v));
 	if (!v)
 		return conf_no_memory(&c->err);
+	loading = v;
+	merging = v + RETRIEVE_WINDOW;
 	for (at = 0; !r && at < n; at += m) {
-		m = window(domids + at, n - at);
-		memset(v, 0, m * sizeof(*v));
-		for (i = 0; i < m; i++) {
-			v[i].domid = domids[at + i];
-			v[i].place = i;
-			conf_domain_init(&v[i].d, v[i].domid);
-		}
-		r = retrieve_window(c, v, m, view, flags);
-		for (i = 0; i < m; i++) {
-			struct drover_domain_config *config = TAKE(v[i].config);
+		struct conf_err why;
 
-			if (r) {
-				drover_domain_config_free(config);
-				continue;
-			}
-			c->err = v[i].why;
-			r = fn(data, v[i].domid, v[i].err, config);
+		m = window(domids + at, n - at);
+		ready.v = merging;
+		r = load_next(c, loading, domids + at, m, flags, &ready);
+		why = c->err;
+		delivered = deliver(&ready, fn, data);
+		merging = loading;
+		loading = ready.v;
+		if (delivered) {
+			/* nobody wants those that were read meanwhile */
+			for (size_t i = 0; !r && i < m; i++)
+				conf_domain_fini(&merging[i].d);
+			r = delivered;
+			break;
 		}
+		if (r)
+			c->err = why;
+		ready.n = r ? 0 : m;
+	}
+	if (!r) {
+		ready.v = merging;
+		r = deliver(&ready, fn, data);
 	}
 	free(v);
 	return r;

@@ -68,6 +68,16 @@ struct conf_snapshot {
  */
 int conf_snapshot_read_many(struct conf_client *c, const uint32_t *domids, size_t n,
 			    struct conf_snapshot **rets, int *errs, struct conf_err *why);
+/*
+ * The same without transactions, which cost every store more than all the reading: watches guard
+ * it. An event comes before the answers to what was asked after the change, so a domain of which
+ * none came meanwhile was read at one moment; others are read anew. idle (may be NULL) is called
+ * while the store is answering.
+ */
+typedef void conf_snapshot_idle_fn(void *data);
+int conf_snapshot_list(struct conf_client *c, const uint32_t *domids, size_t n,
+		       conf_snapshot_idle_fn *idle, void *data, struct conf_snapshot **rets,
+		       int *errs, struct conf_err *why);
 int conf_snapshot_read(struct conf_client *c, uint32_t domid, struct conf_err *err,
 		       struct conf_snapshot **ret);
 void conf_snapshot_free(struct conf_snapshot *s);

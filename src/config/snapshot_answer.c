@@ -311,30 +311,37 @@ static int got_value(struct reading *rd, const struct ask *q, const struct conf_
 	}
 }
 
-/* What is asked first of a domain, its transaction begun. */
-static int got_start(struct reading *rd, const struct ask *q, const struct conf_reply *a)
+int slot_begin(struct reading *rd, unsigned int slot)
 {
 	static const char *const values[] = { "memory/target", "memory/static-max",
 					      "memory/videoram" };
 	static const enum ask_what others[] = { ASK_HERE, ASK_VM,   ASK_NAME,
 						ASK_TYPE, ASK_CPUS, ASK_KINDS };
-	struct slot *t = &rd->slots[q->slot];
+	struct slot *t = &rd->slots[slot];
 	size_t i;
 	int r = 0;
 
-	if (a->err)
-		return refused(t, q, a->err);
-	if (wire_parse_number(a->data, strlen(a->data), 10, &t->tx))
-		return conf_fail(t->why, -EIO, "store: a transaction without a number");
+	t->dirty = false;
 	t->s = calloc(1, sizeof(*t->s));
 	if (!t->s)
 		return -ENOMEM;
 	t->s->domid = t->domid;
 	for (i = 0; !r && i < ARRAY_LEN(others); i++)
-		r = ask(rd, q->slot, others[i], 0, NULL);
+		r = ask(rd, slot, others[i], 0, NULL);
 	for (i = 0; !r && i < ARRAY_LEN(values); i++)
-		r = ask(rd, q->slot, ASK_VALUE, 0, values[i]);
-	return r ? r : add_pci(rd, q->slot);
+		r = ask(rd, slot, ASK_VALUE, 0, values[i]);
+	return r ? r : add_pci(rd, slot);
+}
+
+static int got_start(struct reading *rd, const struct ask *q, const struct conf_reply *a)
+{
+	struct slot *t = &rd->slots[q->slot];
+
+	if (a->err)
+		return refused(t, q, a->err);
+	if (wire_parse_number(a->data, strlen(a->data), 10, &t->tx))
+		return conf_fail(t->why, -EIO, "store: a transaction without a number");
+	return slot_begin(rd, q->slot);
 }
 
 static int dev_cmp(const void *a, const void *b)
@@ -387,25 +394,35 @@ void slot_forget(struct slot *t)
 	t->tx = 0;
 }
 
-static int got_end(struct reading *rd, const struct ask *q, const struct conf_reply *a)
+int slot_end(struct reading *rd, unsigned int slot, bool changed)
 {
-	struct slot *t = &rd->slots[q->slot];
+	struct slot *t = &rd->slots[slot];
 
-	t->tx = 0;
-	if (t->err || !a->err) {
+	if (!changed) {
+		settle(t->s);
 		t->done = true;
-		if (!t->err)
-			settle(t->s);
 		return 0;
 	}
-	if (a->err != EAGAIN)
-		return refused(t, q, a->err);
 	slot_forget(t);
 	if (++t->tries >= SNAPSHOT_TRIES)
 		return conf_fail(t->why, -EAGAIN,
 				 "domain %" PRIu32 ": the store kept changing while it was read",
 				 t->domid);
-	return ask(rd, q->slot, ASK_START, 0, NULL);
+	return rd->guarded ? slot_begin(rd, slot) : ask(rd, slot, ASK_START, 0, NULL);
+}
+
+static int got_end(struct reading *rd, const struct ask *q, const struct conf_reply *a)
+{
+	struct slot *t = &rd->slots[q->slot];
+
+	t->tx = 0;
+	if (t->err) {
+		t->done = true;
+		return 0;
+	}
+	if (a->err && a->err != EAGAIN)
+		return refused(t, q, a->err);
+	return slot_end(rd, q->slot, a->err == EAGAIN);
 }
 
 int ask_answered(struct reading *rd, const struct ask *q, const struct conf_reply *a)

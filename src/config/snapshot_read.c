@@ -39,7 +39,12 @@ static int send_round(struct reading *rd, struct conf_err *err)
 		if (r)
 			return conf_fail(err, -EPROTO, "store: a path that is too long: %s", path);
 	}
-	return conf_client_run(rd->c, &rd->batch, err);
+	r = conf_client_start(rd->c, &rd->batch, err);
+	if (r)
+		return r;
+	if (rd->idle)
+		rd->idle(rd->idle_data);
+	return conf_client_finish(rd->c, &rd->batch, err);
 }
 
 static int take_round(struct reading *rd, struct conf_err *err)
@@ -80,8 +85,14 @@ static int end_quiet(struct reading *rd)
 			continue;
 		if (t->tx)
 			r = ask(rd, k, ASK_END, 0, NULL);
+		else if (t->err)
+			t->done = true;
 		else
-			t->done = t->err != 0;
+			t->err = slot_end(rd, k, t->dirty);
+		if (!r && t->err == -ENOMEM)
+			r = -ENOMEM;
+		else if (!t->tx && t->err)
+			t->done = true;
 	}
 	return r;
 }
@@ -107,13 +118,15 @@ static int read_window(struct reading *rd, struct conf_err *err)
 	int r = 0;
 
 	for (k = 0; !r && k < rd->n_slots; k++)
-		r = ask(rd, k, ASK_START, 0, NULL);
+		r = rd->guarded ? slot_begin(rd, k) : ask(rd, k, ASK_START, 0, NULL);
 	if (r)
 		return conf_no_memory(err);
 	while (!r && rd->next.n) {
 		r = send_round(rd, err);
 		if (!r)
 			r = take_round(rd, err);
+		if (!r && rd->guarded)
+			r = guard_take(rd, err);
 		if (!r && end_quiet(rd))
 			r = conf_no_memory(err);
 		drop_failed(rd);
@@ -121,24 +134,22 @@ static int read_window(struct reading *rd, struct conf_err *err)
 	return r;
 }
 
-int conf_snapshot_read_many(struct conf_client *c, const uint32_t *domids, size_t n,
-			    struct conf_snapshot **rets, int *errs, struct conf_err *why)
+static int read_all(struct reading *rd, const uint32_t *domids, size_t n,
+		    struct conf_snapshot **rets, int *errs, struct conf_err *why,
+		    struct conf_err *err)
 {
-	struct reading rd = { .c = c };
-	struct conf_err err = { 0 };
-	size_t at = 0;
 	unsigned int k;
+	size_t at;
 	int r = 0;
 
-	for (at = 0; at < n; at++)
-		rets[at] = NULL;
-	for (at = 0; !r && at < n; at += rd.n_slots) {
-		rd.n_slots = n - at < SNAPSHOT_WINDOW ? (unsigned int)(n - at) : SNAPSHOT_WINDOW;
-		for (k = 0; k < rd.n_slots; k++)
-			rd.slots[k] = (struct slot){ .domid = domids[at + k], .why = &why[at + k] };
-		r = read_window(&rd, &err);
-		for (k = 0; k < rd.n_slots; k++) {
-			struct slot *t = &rd.slots[k];
+	for (at = 0; !r && at < n; at += rd->n_slots) {
+		rd->n_slots = n - at < SNAPSHOT_WINDOW ? (unsigned int)(n - at) : SNAPSHOT_WINDOW;
+		for (k = 0; k < rd->n_slots; k++)
+			rd->slots[k] =
+				(struct slot){ .domid = domids[at + k], .why = &why[at + k] };
+		r = read_window(rd, err);
+		for (k = 0; k < rd->n_slots; k++) {
+			struct slot *t = &rd->slots[k];
 
 			assert(r || t->done);
 			errs[at + k] = r ? r : t->err;
@@ -147,19 +158,52 @@ int conf_snapshot_read_many(struct conf_client *c, const uint32_t *domids, size_
 			slot_forget(t);
 		}
 	}
-	asks_clear(&rd.now);
-	asks_clear(&rd.next);
-	free(rd.now.v);
-	free(rd.next.v);
-	conf_batch_fini(&rd.batch);
-	if (r) {
-		for (at = 0; at < n; at++) {
-			conf_snapshot_free(TAKE(rets[at]));
-			errs[at] = r;
-			why[at] = err;
-		}
+	return r;
+}
+
+static int run(struct reading *rd, const uint32_t *domids, size_t n, struct conf_snapshot **rets,
+	       int *errs, struct conf_err *why)
+{
+	struct conf_err err = { 0 };
+	size_t at;
+	int r = 0;
+
+	for (at = 0; at < n; at++)
+		rets[at] = NULL;
+	if (rd->guarded)
+		r = guard_begin(rd, &err);
+	if (!r)
+		r = read_all(rd, domids, n, rets, errs, why, &err);
+	if (!r && rd->guarded)
+		r = guard_end(rd, &err);
+	asks_clear(&rd->now);
+	asks_clear(&rd->next);
+	free(rd->now.v);
+	free(rd->next.v);
+	conf_batch_fini(&rd->batch);
+	for (at = 0; r && at < n; at++) {
+		conf_snapshot_free(TAKE(rets[at]));
+		errs[at] = r;
+		why[at] = err;
 	}
 	return r;
+}
+
+int conf_snapshot_read_many(struct conf_client *c, const uint32_t *domids, size_t n,
+			    struct conf_snapshot **rets, int *errs, struct conf_err *why)
+{
+	struct reading rd = { .c = c };
+
+	return run(&rd, domids, n, rets, errs, why);
+}
+
+int conf_snapshot_list(struct conf_client *c, const uint32_t *domids, size_t n,
+		       conf_snapshot_idle_fn *idle, void *data, struct conf_snapshot **rets,
+		       int *errs, struct conf_err *why)
+{
+	struct reading rd = { .c = c, .guarded = true, .idle = idle, .idle_data = data };
+
+	return run(&rd, domids, n, rets, errs, why);
 }
 
 int conf_snapshot_read(struct conf_client *c, uint32_t domid, struct conf_err *err,

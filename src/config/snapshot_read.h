@@ -58,6 +58,7 @@ struct slot {
 	int err;
 	uint32_t domid, tx;
 	unsigned int tries;
+	bool dirty;	  /* guarded: something of it changed since its reading began */
 	bool done, waits; /* waits: something of it is in the next round */
 };
 
@@ -65,6 +66,10 @@ struct reading {
 	struct conf_client *c;
 	struct conf_batch batch;
 	struct asks now, next;
+	conf_snapshot_idle_fn *idle; /* NULL; called while the store answers */
+	void *idle_data;
+	bool guarded;	    /* by watches, without transactions */
+	bool guard_seen[2]; /* the events that making the watches caused */
 	struct slot slots[SNAPSHOT_WINDOW];
 	unsigned int n_slots;
 };
@@ -84,6 +89,20 @@ enum xsd_sockmsg_type ask_type(enum ask_what what);
 
 /* An answer: what it tells is kept, what follows from it is asked. Else the domain's failure. */
 int ask_answered(struct reading *rd, const struct ask *q, const struct conf_reply *a);
+
+/*
+ * The watches that guard a reading without transactions: made, asked what changed (whose domains
+ * are then dirty), and taken back. -EACCES and failures of the store.
+ */
+int guard_begin(struct reading *rd, struct conf_err *err);
+int guard_take(struct reading *rd, struct conf_err *err);
+int guard_end(struct reading *rd, struct conf_err *err);
+
+/* Begins to read a domain: its first asks, in the transaction that it has or none. -ENOMEM. */
+int slot_begin(struct reading *rd, unsigned int slot);
+
+/* All of a domain was read, at one moment or not: done, or read anew, or failed. */
+int slot_end(struct reading *rd, unsigned int slot, bool changed);
 
 /* What was read of a domain so far is of no use. */
 void slot_forget(struct slot *t);
