@@ -6,7 +6,10 @@ scenario runs on every store that is installed, and all stores must make ours sa
 
 Usage: config_oracle_test.py [--only CASE]...
 """
+import json
 import os
+import signal
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -380,6 +383,35 @@ def a_store_that_was_emptied(w):
     assert "7" in w.refusal(), w.refusal()
 
 
+def records_that_libxl_reads_otherwise():
+    conf = lib.need(peers.build_dir() + "/tests/peers/xlconf")
+    whole = json.dumps(RECORD)
+    two = whole.replace('"type.pv": {}', '"type.hvm": {}, "type.pv": {}')
+    for text, theirs, says in (
+            (whole, 0, None),
+            (whole + "x", 0, "column"),
+            (whole.replace('"max_vcpus": 2', '"max_vcpus": 2, "max_vcpus": 3'), 0, "max_vcpus"),
+            (two, -signal.SIGABRT, "hvm"),
+            (whole.replace('"type.pv"', '"type.hvm"'), 0, "c_info.type"),
+            (whole.replace('"max_vcpus": 2', '"max_vcpus": 2, "unheard": 3'), 0, None)):
+        with lib.scratch() as directory:
+            path = directory + "/record"
+            with open(path, "w") as f:
+                f.write(text)
+            libxl, ours = (subprocess.run(argv, capture_output=True, text=True, check=False)
+                           for argv in ([conf, "canon", path],
+                                        [lib.DROVER, "config", "canon", path]))
+        equal(libxl.returncode, theirs)
+        equal(ours.returncode, 2 if says else 0)
+        if says:
+            line, = ours.stderr.splitlines()
+            assert path in line, line
+            assert says in line or "line 1" in line, line
+        else:
+            equal("unheard" in ours.stdout, "unheard" in text)
+            assert "unheard" not in libxl.stdout
+
+
 def every_store_makes_ours_say_the_same():
     if len({kind for by_kind in said.values() for kind in by_kind}) < 2:
         raise lib.Skip("one store alone was asked")
@@ -391,5 +423,6 @@ def every_store_makes_ours_say_the_same():
 
 
 if __name__ == "__main__":
+    CASES.append(records_that_libxl_reads_otherwise)
     CASES.append(every_store_makes_ours_say_the_same)
     sys.exit(lib.main(__doc__, CASES))
