@@ -100,9 +100,8 @@ struct ready {
 	size_t n, at;
 };
 
-static void merge_next(void *data)
+static void merge_next(struct ready *ready)
 {
-	struct ready *ready = data;
 	struct one *o;
 
 	if (ready->at == ready->n)
@@ -111,6 +110,15 @@ static void merge_next(void *data)
 	if (!o->err)
 		o->err = conf_merge(&o->d, ready->view, &ready->c->host, &o->why, &o->config);
 	conf_domain_fini(&o->d);
+}
+
+/* While the store answers one of the ten rounds or so that a window takes. */
+static void merge_some(void *data)
+{
+	struct ready *ready = data;
+
+	merge_next(ready);
+	merge_next(ready);
 }
 
 static int load_window(struct drover_config *c, struct one *v, size_t n, unsigned int flags,
@@ -132,7 +140,7 @@ static int load_window(struct drover_config *c, struct one *v, size_t n, unsigne
 			domids[m++] = v[i].domid;
 	}
 	if (!r)
-		r = conf_snapshot_list(c->client, domids, m, merge_next, ready, stores, errs, whys);
+		r = conf_snapshot_list(c->client, domids, m, merge_some, ready, stores, errs, whys);
 	if (r) {
 		if (m)
 			c->err = whys[0];

@@ -255,6 +255,61 @@ static void many_are_read_side_by_side(void **state)
 	fake_store_stop(&f);
 }
 
+/*
+ * Without a transaction: what changes meanwhile is read anew, what the guest writes below its
+ * frontends is not looked at, and what never stops changing is told.
+ */
+static void a_guarded_reading(void **state)
+{
+	static const struct {
+		const char *event;
+		unsigned int events;
+		int r;
+		bool again;
+	} cases[] = {
+		{ "", 0, 0, false },
+		{ L "/vbd/51712/dev", 1, 0, true },
+		{ B "/vbd/7/51712/state", 1, 0, true },
+		{ "/local/domain/3", 1, 0, true },
+		{ "/local/domain/7/memory/target", 1, 0, true },
+		{ "/libxl", 1, 0, true },
+		{ B "/vbd/8/51712/state", 1, 0, false },
+		{ "/libxl/70/device", 1, 0, false },
+		{ "/local/domain/7/device/vbd/51712/state", 1000000, 0, false },
+		{ "/local/domain/7/data/x", 1000000, 0, false },
+		{ L "/vbd/51712/dev", 1000000, -EAGAIN, true },
+	};
+	uint64_t quiet = 0;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fake_store f = { .nodes = whole,
+					.event = cases[i].event,
+					.events = cases[i].events };
+		struct conf_client *c = open_client(&f);
+		struct conf_snapshot *s = NULL;
+		struct conf_err why = { 0 };
+		uint32_t domid = 7;
+		int err = 0;
+
+		assert_int_equal(conf_snapshot_list(c, &domid, 1, NULL, NULL, &s, &err, &why), 0);
+		assert_int_equal(err, cases[i].r);
+		if (s)
+			assert_int_equal(s->n_devs, 5);
+		else
+			assert_non_null(strstr(why.text, "kept changing"));
+		if (!i)
+			quiet = conf_client_round_trips(c);
+		else if (cases[i].again != (conf_client_round_trips(c) > quiet))
+			fail_msg("%s: %d round trips, %d without", cases[i].event,
+				 (int)conf_client_round_trips(c), (int)quiet);
+		conf_snapshot_free(s);
+		conf_client_close(c);
+		fake_store_stop(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +317,7 @@ int main(void)
 		cmocka_unit_test(no_devices_are_none),
 		cmocka_unit_test(round_trips_follow_the_depth),
 		cmocka_unit_test(a_store_that_changes),
+		cmocka_unit_test(a_guarded_reading),
 		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(many_are_read_side_by_side),
 	};

@@ -35,6 +35,8 @@ struct fake_store {
 	unsigned int refusals;	  /* ends of transactions that are told EAGAIN */
 	size_t part_octets;	  /* 0: any list fits in one answer */
 	enum fake_fault fault;
+	const char *event; /* told before each answer about a device, so many times */
+	unsigned int events;
 	char dir[32], path[48];
 	pid_t pid;
 };
@@ -138,6 +140,13 @@ static inline void fake_answer(struct fake_store *f, int fd, const struct xsd_so
 	const char *value = fake_value(f, payload);
 	size_t len;
 
+	if (f->events && q->type == XS_READ && strstr(payload, "/device/")) {
+		char text[128];
+		int n = snprintf(text, sizeof(text), "%s%cdrover-guard", f->event, '\0');
+
+		f->events--;
+		fake_message(f, fd, XS_WATCH_EVENT, 0, text, (size_t)n + 1);
+	}
 	if (f->fault == FAKE_CHATTERS && q->type != XS_WATCH)
 		fake_message(f, fd, XS_WATCH_EVENT, 0, "/a\0tok", 7);
 	if (f->fault == FAKE_RESTLESS && q->type == XS_READ)
