@@ -94,10 +94,9 @@ static void set_value(struct conf_values *v, const char *key, const char *value)
 	for (size_t i = 0; i < v->n; i++) {
 		if (strcmp(v->v[i].key, key) != 0)
 			continue;
-		free(v->v[i].value);
-		v->v[i].value = copy(value);
-		v->v[i].len = strlen(value);
-		return;
+		free(v->v[i].key);
+		v->v[i] = v->v[--v->n];
+		break;
 	}
 	values_put(v, key, value);
 	conf_values_sort(v);

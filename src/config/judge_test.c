@@ -187,10 +187,9 @@ static void set(struct conf_values *v, const char *key, const char *value)
 	for (i = 0; i < v->n; i++) {
 		if (strcmp(v->v[i].key, key) != 0)
 			continue;
-		free(v->v[i].value);
-		v->v[i].value = strdup(value);
-		v->v[i].len = strlen(value);
-		return;
+		free(v->v[i].key);
+		v->v[i] = v->v[--v->n];
+		break;
 	}
 	conf_values_put(v, key, value, strlen(value));
 }

@@ -13,6 +13,7 @@
 int conf_values_put(struct conf_values *values, const char *key, const char *value, size_t len)
 {
 	struct conf_value v = { .len = len };
+	size_t key_len = strlen(key);
 
 	if (values->n == values->room) {
 		size_t room = values->room ? values->room * 2 : 16;
@@ -23,13 +24,12 @@ int conf_values_put(struct conf_values *values, const char *key, const char *val
 		values->v = p;
 		values->room = room;
 	}
-	v.key = strdup(key);
-	v.value = malloc(len + 1);
-	if (!v.key || !v.value) {
-		free(v.key);
-		free(v.value);
+	/* one piece of memory for both: a device has dozens of them */
+	v.key = malloc(key_len + 1 + len + 1);
+	if (!v.key)
 		return -ENOMEM;
-	}
+	memcpy(v.key, key, key_len + 1);
+	v.value = v.key + key_len + 1;
 	memcpy(v.value, value, len);
 	v.value[len] = '\0';
 	values->v[values->n++] = v;
@@ -62,10 +62,8 @@ void conf_values_fini(struct conf_values *values)
 {
 	size_t i;
 
-	for (i = 0; i < values->n; i++) {
+	for (i = 0; i < values->n; i++)
 		free(values->v[i].key);
-		free(values->v[i].value);
-	}
 	free(values->v);
 	memset(values, 0, sizeof(*values));
 }

@@ -17,9 +17,9 @@
 #define CONF_DEPTH_MAX 6
 #define CONF_DEVICE_NODES_MAX 4096
 
-/* Nodes below a directory: keys are paths from there ("state", "port/1"), sorted. All owned. */
+/* Nodes below a directory: keys are paths from there ("state", "port/1"), sorted. */
 struct conf_value {
-	char *key;
+	char *key;   /* owned, and the value behind it in the same piece of memory */
 	char *value; /* len octets and a NUL */
 	size_t len;
 };
