@@ -67,6 +67,9 @@ static int may_detach(struct detach *x, const struct conf_judged *j)
 		return refuse(x, -EOPNOTSUPP, "cannot be taken from a living domain");
 	if (j->verdict == DROVER_IMPLIED)
 		return refuse(x, -EOPNOTSUPP, j->reason);
+	/* no entry of the directory would be found to be its own, and so none removed */
+	if (j->verdict == DROVER_DAMAGED && strcmp(class_name(x->k), "pci") == 0)
+		return refuse(x, -EBADMSG, "its directory is damaged; repair settles that");
 	if (j->dev && !j->dev->backend && !x->force)
 		return refuse(x, -EOPNOTSUPP,
 			      "is in the hands of the device model, which has to be asked");

@@ -120,15 +120,22 @@ static int plan_damaged(struct drover_config *c, const struct conf_domain *d,
 	return 0;
 }
 
-/* It is only hidden by the damage of the directory, in which it will be found again. */
+/*
+ * It is only hidden by the damage of the directory, in which it will be found again. What lies
+ * behind the number of devices of one that is whole is nobody's.
+ */
 static bool is_hidden(const struct conf_domain *d, const struct conf_judged *j)
 {
 	const struct conf_dev *dev;
+	char wrong[160];
 
 	if (!is_pci(j))
 		return false;
 	dev = conf_snapshot_find(d->store, class_kind(j->k), 0);
-	return dev && repair_pci_names(j->k, dev, j->id);
+	if (!dev)
+		return false;
+	class_check(j->k, dev, "", wrong, sizeof(wrong));
+	return wrong[0] && repair_pci_names(j->k, dev, j->id);
 }
 
 static int plan_verdict(struct drover_config *c, const struct conf_domain *d,

@@ -92,6 +92,43 @@ def a_controller_that_goes_takes_its_devices_along_in_one_repair(w):
     w.drover("config", "repair", "-n", "7")
 
 
+PCI = "/local/domain/0/backend/pci/7/0"
+
+
+def two_pci(w):
+    addresses = "0000:03:00.0", "0000:04:01.2"
+    keys = {"num_devs": "2", "domain": "pv1"}
+    for i, address in enumerate(addresses):
+        keys.update({"key-%d" % i: address, "dev-%d" % i: address, "state-%d" % i: "3",
+                     "opts-%d" % i: "msitranslate=0,power_mgmt=0,permissive=0"})
+    w.put([n for n in xl.device_nodes(7, "pci", 0, 0, keys) if not n[0].startswith("/libxl")])
+    w.set_record(7, dict(RECORD, pcidevs=[{"func": 0, "dev": 0, "bus": 3},
+                                          {"func": 2, "dev": 1, "bus": 4}]))
+    equal(len(w.settled()["pcidevs"]), 2)
+
+
+@case
+def a_pci_device_behind_the_number_of_devices_is_not_there(w):
+    two_pci(w)
+    w.x.write(PCI + "/num_devs", "1")
+    equal(w.items()["pci 0000:04:01.2"], "missing")
+    w.repair()
+    equal([p["bus"] for p in w.settled()["pcidevs"]], [3])
+
+
+@case
+def a_damaged_pci_device_is_not_said_to_be_detached(w):
+    two_pci(w)
+    w.x.write(PCI + "/dev-1", "junk")
+    equal(w.items()["pci 0000:04:01.2"], "damaged")
+    w.refused("detach", "7", "pci", "0000:04:01.2", says="repair settles that")
+    w.repair()
+    equal(len(w.settled()["pcidevs"]), 2)
+    w.drover("config", "detach", "--backend-timeout", "200", "--force", "7", "pci",
+             "0000:04:01.2")
+    equal([p["bus"] for p in w.settled()["pcidevs"]], [3])
+
+
 @case
 def an_update_does_not_reach_another_device(w):
     w.add_disk(7, "xvdb", "/dev/vg0/b")
