@@ -135,7 +135,8 @@ static int load_window(struct drover_config *c, struct one *v, size_t n, unsigne
 	r = find_uuids(c, v, n);
 	for (i = 0; !r && i < n; i++) {
 		if (!v[i].err)
-			note(c, &v[i], conf_domain_load_files(c, &v[i].d, true, flags));
+			/* a list does not wait for who changes a medium: it says what is so now */
+			note(c, &v[i], conf_domain_load_files(c, &v[i].d, false, flags));
 		if (!v[i].err)
 			domids[m++] = v[i].domid;
 	}

@@ -43,7 +43,12 @@ static int value_cmp(const void *a, const void *b)
 
 void conf_values_sort(struct conf_values *values)
 {
-	if (values->n)
+	size_t i = 1;
+
+	/* most stores list names in order */
+	while (i < values->n && strcmp(values->v[i - 1].key, values->v[i].key) <= 0)
+		i++;
+	if (i < values->n)
 		qsort(values->v, values->n, sizeof(*values->v), value_cmp);
 }
 
