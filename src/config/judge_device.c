@@ -182,6 +182,9 @@ static int judge_both(struct conf_judged *g, struct json_object *entry, struct c
 		break;
 	}
 	class_check(g->k, g->dev, g->id, wrong, sizeof(wrong));
+	/* a channel that has lost what tells it from the consoles that every domain has */
+	if (!wrong[0] && class_implied(g->k, NULL, g->dev))
+		snprintf(wrong, sizeof(wrong), "name: missing");
 	if (g->dev->overflow)
 		judge_decide(g, DROVER_DAMAGED, "more than %d nodes below it",
 			     CONF_DEVICE_NODES_MAX);

@@ -130,6 +130,23 @@ def a_damaged_pci_device_is_not_said_to_be_detached(w):
 
 
 @case
+def a_channel_without_its_name_is_damaged(w):
+    channel = {"devid": 1, "name": "c", "connection.pty": {}}
+    keys = {"name": "c", "connection": "pty", "protocol": "vt100"}
+    w.put(xl.device_nodes(7, "console", 1, 0, keys,
+                          {"limit": "1048576", "type": "ioemu", "output": "pty"}))
+    w.set_record(7, dict(RECORD, channels=[channel]))
+    equal(w.settled()["channels"], [channel])
+    for top in "/libxl/7/device/console/1/", "/local/domain/0/backend/console/7/1/":
+        for key in "name", "connection":
+            w.rm(top + key)
+    equal(w.items()["channel 1"], "damaged")
+    w.repair()
+    equal(w.settled()["channels"], [channel])
+    equal(w.x.read("/libxl/7/device/console/1/connection"), b"pty")
+
+
+@case
 def an_update_does_not_reach_another_device(w):
     w.add_disk(7, "xvdb", "/dev/vg0/b")
     w.set_record(7, with_xvdb())
