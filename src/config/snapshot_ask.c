@@ -13,11 +13,43 @@
 
 void asks_clear(struct asks *a)
 {
+	a->n = 0;
+	a->text_len = 0;
+}
+
+void asks_fini(struct asks *a)
+{
+	free(a->v);
+	free(a->text);
+}
+
+/* Keys lie behind each other; where they begin is told once no more are added. */
+static int put_key(struct asks *a, const char *key, size_t *ret_at)
+{
+	size_t len = strlen(key) + 1, room = a->text_room ? a->text_room : 4096;
+	char *p;
+
+	while (room < a->text_len + len)
+		room *= 2;
+	if (room != a->text_room) {
+		p = realloc(a->text, room);
+		if (!p)
+			return -ENOMEM;
+		a->text = p;
+		a->text_room = room;
+	}
+	memcpy(a->text + a->text_len, key, len);
+	*ret_at = a->text_len;
+	a->text_len += len;
+	return 0;
+}
+
+void asks_settle(struct asks *a)
+{
 	size_t i;
 
 	for (i = 0; i < a->n; i++)
-		free(a->v[i].key);
-	a->n = 0;
+		a->v[i].key = a->v[i].has_key ? a->text + a->v[i].key_at : NULL;
 }
 
 int ask(struct reading *rd, unsigned int slot, enum ask_what what, size_t dev, const char *key)
@@ -34,11 +66,9 @@ int ask(struct reading *rd, unsigned int slot, enum ask_what what, size_t dev, c
 		a->v = p;
 		a->room = room;
 	}
-	if (key) {
-		q.key = strdup(key);
-		if (!q.key)
-			return -ENOMEM;
-	}
+	if (key && put_key(a, key, &q.key_at))
+		return -ENOMEM;
+	q.has_key = key != NULL;
 	rd->slots[slot].waits = true;
 	a->v[a->n++] = q;
 	return 0;

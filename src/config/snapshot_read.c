@@ -25,6 +25,7 @@ static int send_round(struct reading *rd, struct conf_err *err)
 
 	rd->now = rd->next;
 	rd->next = was;
+	asks_settle(&rd->now);
 	conf_batch_clear(&rd->batch);
 	for (i = 0; i < rd->now.n; i++) {
 		struct ask *q = &rd->now.v[i];
@@ -104,9 +105,7 @@ static void drop_failed(struct reading *rd)
 	size_t i, n = 0;
 
 	for (i = 0; i < a->n; i++) {
-		if (rd->slots[a->v[i].slot].err && a->v[i].what != ASK_END)
-			free(a->v[i].key);
-		else
+		if (!rd->slots[a->v[i].slot].err || a->v[i].what == ASK_END)
 			a->v[n++] = a->v[i];
 	}
 	a->n = n;
@@ -176,10 +175,8 @@ static int run(struct reading *rd, const uint32_t *domids, size_t n, struct conf
 		r = read_all(rd, domids, n, rets, errs, why, &err);
 	if (!r && rd->guarded)
 		r = guard_end(rd, &err);
-	asks_clear(&rd->now);
-	asks_clear(&rd->next);
-	free(rd->now.v);
-	free(rd->next.v);
+	asks_fini(&rd->now);
+	asks_fini(&rd->next);
 	conf_batch_fini(&rd->batch);
 	for (at = 0; r && at < n; at++) {
 		conf_snapshot_free(TAKE(rets[at]));

@@ -43,12 +43,16 @@ struct ask {
 	enum ask_what what;
 	unsigned int slot;
 	size_t dev; /* index in the snapshot */
-	char *key;  /* owned */
+	bool has_key;
+	size_t key_at;	 /* in the text of the asks */
+	const char *key; /* borrowed from there, once all are asked; NULL: none */
 };
 
 struct asks {
 	struct ask *v; /* owned */
 	size_t n, room;
+	char *text; /* owned: the keys */
+	size_t text_len, text_room;
 };
 
 struct slot {
@@ -79,6 +83,10 @@ int ask(struct reading *rd, unsigned int slot, enum ask_what what, size_t dev, c
 
 /* Forgets what was asked. */
 void asks_clear(struct asks *a);
+void asks_fini(struct asks *a);
+
+/* No more are added: their keys can be looked at. */
+void asks_settle(struct asks *a);
 
 /* The path that an ask is about, in PATH_SIZE octets. -ENAMETOOLONG. */
 int ask_path(const struct ask *q, const struct slot *t, char *path);
