@@ -408,7 +408,9 @@ int slot_end(struct reading *rd, unsigned int slot, bool changed)
 		return conf_fail(t->why, -EAGAIN,
 				 "domain %" PRIu32 ": the store kept changing while it was read",
 				 t->domid);
-	return rd->guarded ? slot_begin(rd, slot) : ask(rd, slot, ASK_START, 0, NULL);
+	if (rd->guarded && t->tries < GUARD_TRIES)
+		return slot_begin(rd, slot);
+	return ask(rd, slot, ASK_START, 0, NULL);
 }
 
 static int got_end(struct reading *rd, const struct ask *q, const struct conf_reply *a)

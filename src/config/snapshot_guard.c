@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Watches in place of a transaction: what changes while domains are read is told in time, and who
- * it concerns is read anew. Changes below a frontend, and whatever else the guest may write, are
- * not looked at.
+ * it concerns is read anew, in a transaction where it happens again. Changes below a frontend, and
+ * whatever else the guest may write, are not looked at.
  *
  * Invariant: when the answers of a round are taken, so are the events of all that changed before
  * the last of them.
@@ -16,6 +16,9 @@
 #include "wire/path.h"
 
 #define GUARD_TOKEN "drover-guard"
+
+/* Events taken at a time: more than the client keeps, and no more, whoever goes on making them. */
+#define GUARD_EVENTS_MAX 8192
 
 static const char *const guard_paths[] = { "/libxl", "/local/domain" };
 
@@ -113,14 +116,18 @@ int guard_take(struct reading *rd, struct conf_err *err)
 {
 	struct conf_err quiet = { 0 };
 	char *path, *token;
-	int r;
+	size_t n;
+	int r = 0;
 
-	while (!(r = conf_client_event(rd->c, 0, &quiet, &path, &token))) {
+	for (n = 0; n < GUARD_EVENTS_MAX; n++) {
+		r = conf_client_event(rd->c, 0, &quiet, &path, &token);
+		if (r)
+			break;
 		take(rd, path);
 		free(path);
 		free(token);
 	}
-	return r == -ETIMEDOUT ? 0 : conf_fail(err, r, "%s", quiet.text);
+	return !r || r == -ETIMEDOUT ? 0 : conf_fail(err, r, "%s", quiet.text);
 }
 
 int guard_end(struct reading *rd, struct conf_err *err)

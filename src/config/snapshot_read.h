@@ -19,6 +19,12 @@
 /* Domains that are read side by side: each has a transaction open. */
 #define SNAPSHOT_WINDOW 16
 
+/*
+ * A domain of which events came so often while it was read without a transaction is read in one:
+ * what others write, or flood us with, then counts no more than in any transaction.
+ */
+#define GUARD_TRIES 2
+
 #define PATH_SIZE (XENSTORE_ABS_PATH_MAX + 1)
 
 enum ask_what {

@@ -257,7 +257,7 @@ static void many_are_read_side_by_side(void **state)
 
 /*
  * Without a transaction: what changes meanwhile is read anew, what the guest writes below its
- * frontends is not looked at, and what never stops changing is told.
+ * frontends is not looked at; where events do not end, a transaction decides.
  */
 static void a_guarded_reading(void **state)
 {
@@ -266,6 +266,7 @@ static void a_guarded_reading(void **state)
 		unsigned int events;
 		int r;
 		bool again;
+		unsigned int refusals;
 	} cases[] = {
 		{ "", 0, 0, false },
 		{ L "/vbd/51712/dev", 1, 0, true },
@@ -277,7 +278,9 @@ static void a_guarded_reading(void **state)
 		{ "/libxl/70/device", 1, 0, false },
 		{ "/local/domain/7/device/vbd/51712/state", 1000000, 0, false },
 		{ "/local/domain/7/data/x", 1000000, 0, false },
-		{ L "/vbd/51712/dev", 1000000, -EAGAIN, true },
+		{ L "/vbd/51712/dev", 1000000, 0, true },
+		{ L "/vbd/51712/dev", 1000000, 0, true, 10 },
+		{ L "/vbd/51712/dev", 1000000, -EAGAIN, true, 1000 },
 	};
 	uint64_t quiet = 0;
 	size_t i;
@@ -286,7 +289,8 @@ static void a_guarded_reading(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fake_store f = { .nodes = whole,
 					.event = cases[i].event,
-					.events = cases[i].events };
+					.events = cases[i].events,
+					.refusals = cases[i].refusals };
 		struct conf_client *c = open_client(&f);
 		struct conf_snapshot *s = NULL;
 		struct conf_err why = { 0 };
