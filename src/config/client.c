@@ -151,7 +151,7 @@ void conf_client_close(struct conf_client *c)
 {
 	if (!c)
 		return;
-	while (c->n_events) {
+	while (c->events && c->n_events) {
 		free(c->events[c->events_at].path);
 		free(c->events[c->events_at].token);
 		c->events_at = (c->events_at + 1) % CLIENT_EVENTS_MAX;

@@ -189,6 +189,7 @@ static int name_device(struct reading *rd, const struct ask *q, const char *name
 	size_t i;
 	int r;
 
+	assert(q->key); /* the kind */
 	if (ask_path_print(path, "/libxl/%" PRIu32 "/device/%s/%s", t->domid, q->key, name) ||
 	    wire_parse_number(name, strlen(name), 10, &devid))
 		return conf_fail(t->why, -EPROTO, "store: %s: no number of a device", path);
