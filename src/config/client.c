@@ -403,14 +403,14 @@ static uint32_t number(struct conf_client *c, struct conf_batch *b)
 	return first;
 }
 
-/* Until all are answered. */
+/* Until more are answered than were at the last call, or all. */
 static int exchange(struct conf_client *c, struct conf_batch *b)
 {
 	uint64_t deadline = conf_now_ms() + c->timeout_ms;
 	short got = POLLIN | POLLOUT;
 	int r = 0;
 
-	while (!r && b->n_left) {
+	while (!r && b->n_taken < b->n && !b->requests[b->n_taken].answered) {
 		size_t left_before = b->n_left, sent_before = b->sent;
 
 		if (got & (POLLIN | POLLHUP | POLLERR))
@@ -421,7 +421,7 @@ static int exchange(struct conf_client *c, struct conf_batch *b)
 			r = send_some(c, b, &b->sent);
 		if (b->n_left != left_before || b->sent != sent_before)
 			deadline = conf_now_ms() + c->timeout_ms;
-		if (!r && b->n_left)
+		if (!r && !b->requests[b->n_taken].answered)
 			r = await(c, b->sent < b->out_len, deadline, &got);
 	}
 	return r;
@@ -451,6 +451,7 @@ int conf_client_start(struct conf_client *c, struct conf_batch *b, struct conf_e
 	if (c->dead)
 		return fail_dead(c, err, -ECONNRESET, "the connection was lost before");
 	b->n_left = b->n;
+	b->n_taken = 0;
 	b->sent = 0;
 	if (!b->n)
 		return 0;
@@ -463,16 +464,31 @@ int conf_client_start(struct conf_client *c, struct conf_batch *b, struct conf_e
 	return r ? fail_exchange(c, err, r) : 0;
 }
 
-int conf_client_finish(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+int conf_client_some(struct conf_client *c, struct conf_batch *b, struct conf_err *err,
+		     size_t *ret_n)
 {
 	size_t i;
 	int r = exchange(c, b);
 
 	if (r)
 		return fail_exchange(c, err, r);
-	for (i = 0; i < b->n; i++)
+	while (b->n_taken < b->n && b->requests[b->n_taken].answered)
+		b->n_taken++;
+	/* what was answered before may lie elsewhere by now */
+	for (i = 0; i < b->n_taken; i++)
 		b->requests[i].reply.data = b->in + b->requests[i].at;
+	*ret_n = b->n_taken;
 	return 0;
+}
+
+int conf_client_finish(struct conf_client *c, struct conf_batch *b, struct conf_err *err)
+{
+	size_t n = 0;
+	int r = 0;
+
+	while (!r && n < b->n)
+		r = conf_client_some(c, b, err, &n);
+	return r;
 }
 
 int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err *err)

@@ -50,6 +50,7 @@ struct conf_batch {
 	char *in; /* owned: the answers */
 	size_t in_len, in_room;
 	size_t sent, n_left; /* octets sent, answers to come */
+	size_t n_taken;	     /* the first of them that were given out */
 	uint32_t first;	     /* the first request's id */
 };
 
@@ -74,6 +75,13 @@ int conf_client_run(struct conf_client *c, struct conf_batch *b, struct conf_err
  */
 int conf_client_start(struct conf_client *c, struct conf_batch *b, struct conf_err *err);
 int conf_client_finish(struct conf_client *c, struct conf_batch *b, struct conf_err *err);
+
+/*
+ * Waits until more answers are there than before, in place of the finish: *ret_n is how many from
+ * the first on. What they point to moves with the next call. To be called until it is all of them.
+ */
+int conf_client_some(struct conf_client *c, struct conf_batch *b, struct conf_err *err,
+		     size_t *ret_n);
 
 const struct conf_reply *conf_batch_reply(const struct conf_batch *b, size_t i);
 

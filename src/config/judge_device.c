@@ -84,17 +84,16 @@ static int give_live(struct conf_judged *g, struct json_object *entry)
 	return entry && !g->live ? -ENOMEM : 0;
 }
 
-static int give_persistent(struct conf_judged *g, struct json_object *entry)
+/* The record's own: nobody changes it there. */
+static void give_persistent(struct conf_judged *g, struct json_object *entry)
 {
-	g->persistent = entry ? conf_json_copy(entry) : NULL;
-	return entry && !g->persistent ? -ENOMEM : 0;
+	g->persistent = json_object_get(entry);
 }
 
 static int give_both(struct conf_judged *g, struct json_object *entry)
 {
-	int r = give_live(g, entry);
-
-	return r ? r : give_persistent(g, entry);
+	give_persistent(g, entry);
+	return give_live(g, entry);
 }
 
 enum backend {
@@ -249,7 +248,7 @@ static int judge_store(const struct conf_domain *d, struct conf_judged *g, struc
 		     *class_lost(g->k) ? "the store does not tell " : "the store tells all",
 		     class_lost(g->k));
 	if (!d->config)
-		return give_persistent(g, g->live);
+		give_persistent(g, g->live);
 	return 0;
 }
 
@@ -272,7 +271,8 @@ static int judge_in_hand(const struct conf_domain *d, struct conf_judged *g, str
 			return judge_store(d, g, err);
 		judge_decide(g, DROVER_MISSING, "the store has lost it while process %d changes it",
 			     (int)i->pid);
-		return give_persistent(g, g->entry);
+		give_persistent(g, g->entry);
+		return 0;
 	}
 }
 
@@ -366,5 +366,6 @@ int judge_device(const struct conf_domain *d, struct conf_judged *g, struct conf
 	if (g->dev)
 		return judge_store(d, g, err);
 	judge_decide(g, DROVER_MISSING, "the record has it, the store has not");
-	return give_persistent(g, g->entry);
+	give_persistent(g, g->entry);
+	return 0;
 }

@@ -285,14 +285,42 @@ static int merge_sched(struct merging *m, const struct drover_config_host *host)
 
 /* ---- devices ---- */
 
-/* Empties the lists of devices; they are filled again from what was judged. */
-static void drop_lists(struct json_object *config)
+static bool is_list_of_devices(const char *name)
 {
 	const struct conf_class *k;
 	size_t i;
 
 	for (i = 0; (k = class_at(i)); i++)
-		json_object_object_del(config, class_list(k));
+		if (!strcmp(class_list(k), name))
+			return true;
+	return false;
+}
+
+/*
+ * The record without its devices: their lists are made of what was judged. What is not changed
+ * here is the record's own.
+ */
+static int copy_rest(struct json_object *record, struct json_object **ret)
+{
+	CLEANUP_JSON struct json_object *config = json_object_new_object();
+
+	if (!config)
+		return -ENOMEM;
+	json_object_object_foreach(record, name, value)
+	{
+		bool changes = !strcmp(name, "c_info") || !strcmp(name, "b_info");
+		struct json_object *mine;
+
+		if (is_list_of_devices(name))
+			continue;
+		mine = changes ? conf_json_copy(value) : json_object_get(value);
+		if ((changes && !mine) || json_object_object_add(config, name, mine)) {
+			json_object_put(mine);
+			return -ENOMEM;
+		}
+	}
+	*ret = TAKE(config);
+	return 0;
 }
 
 static int put_devices(struct merging *m, const struct conf_judgement *j,
@@ -345,11 +373,7 @@ static int merge_into(struct merging *m, const struct conf_judgement *j,
 	struct drover_domain_config *to = m->to;
 	int r;
 
-	if (m->d->config)
-		to->json = conf_json_copy(m->d->config);
-	else if (make_template(m->d, &to->json))
-		to->json = NULL;
-	if (!to->json)
+	if (m->d->config ? copy_rest(m->d->config, &to->json) : make_template(m->d, &to->json))
 		return conf_no_memory(m->err);
 	m->config = to->json;
 	if (view == DROVER_VIEW_LIVE || !m->d->config) {
@@ -368,7 +392,6 @@ static int merge_into(struct merging *m, const struct conf_judgement *j,
 	}
 	if (r)
 		return r;
-	drop_lists(to->json);
 	return put_devices(m, j, view);
 }
 

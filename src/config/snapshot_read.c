@@ -45,32 +45,55 @@ static int send_round(struct reading *rd, struct conf_err *err)
 		return r;
 	if (rd->idle)
 		rd->idle(rd->idle_data);
-	return conf_client_finish(rd->c, &rd->batch, err);
+	return 0;
 }
 
+/* Fails where all of it does; what fails of a domain is the domain's. */
+static int take_answer(struct reading *rd, size_t i, struct conf_err *err)
+{
+	const struct ask *q = &rd->now.v[i];
+	struct slot *t = &rd->slots[q->slot];
+	int r;
+
+	if (t->err && q->what != ASK_END)
+		return 0;
+	r = ask_answered(rd, q, conf_batch_reply(&rd->batch, i));
+	if (r == -ENOMEM)
+		return conf_no_memory(err);
+	if (r == -ECONNRESET || r == -ETIMEDOUT)
+		return conf_fail(err, r, "%s", t->why->text);
+	if (r)
+		t->err = r;
+	return 0;
+}
+
+/* Answers are taken as they come, while the store goes on with those behind them. */
 static int take_round(struct reading *rd, struct conf_err *err)
 {
+	size_t i = 0, n = 0;
+	bool lists = false;
 	unsigned int k;
-	size_t i;
-	int r;
+	int r = 0;
 
 	for (k = 0; k < rd->n_slots; k++)
 		rd->slots[k].waits = false;
-	for (i = 0; i < rd->now.n; i++) {
-		const struct ask *q = &rd->now.v[i];
-		struct slot *t = &rd->slots[q->slot];
-
-		if (t->err && q->what != ASK_END)
-			continue;
-		r = ask_answered(rd, q, conf_batch_reply(&rd->batch, i));
-		if (r == -ENOMEM || r == -ECONNRESET || r == -ETIMEDOUT)
-			return r == -ENOMEM ? conf_no_memory(err)
-					    : conf_fail(err, r, "%s", t->why->text);
-		if (r)
-			t->err = r;
+	while (!r && n < rd->now.n) {
+		r = conf_client_some(rd->c, &rd->batch, err, &n);
+		for (; !r && i < n; i++) {
+			/* what needs requests of its own has to wait for the end of these */
+			if (conf_batch_reply(&rd->batch, i)->err == E2BIG)
+				lists = true;
+			else
+				r = take_answer(rd, i, err);
+			if (r && conf_client_finish(rd->c, &rd->batch, err) == 0)
+				conf_no_memory(err);
+		}
 	}
+	for (i = 0; !r && lists && i < rd->now.n; i++)
+		if (conf_batch_reply(&rd->batch, i)->err == E2BIG)
+			r = take_answer(rd, i, err);
 	asks_clear(&rd->now);
-	return 0;
+	return r;
 }
 
 /* A domain of which nothing is asked any more: its transaction ends. */

@@ -268,17 +268,17 @@ static void a_guarded_reading(void **state)
 		bool again;
 		unsigned int refusals;
 	} cases[] = {
-		{ "", 0, 0, false },
-		{ L "/vbd/51712/dev", 1, 0, true },
-		{ B "/vbd/7/51712/state", 1, 0, true },
-		{ "/local/domain/3", 1, 0, true },
-		{ "/local/domain/7/memory/target", 1, 0, true },
-		{ "/libxl", 1, 0, true },
-		{ B "/vbd/8/51712/state", 1, 0, false },
-		{ "/libxl/70/device", 1, 0, false },
-		{ "/local/domain/7/device/vbd/51712/state", 1000000, 0, false },
-		{ "/local/domain/7/data/x", 1000000, 0, false },
-		{ L "/vbd/51712/dev", 1000000, 0, true },
+		{ "", 0, 0, false, 0 },
+		{ L "/vbd/51712/dev", 1, 0, true, 0 },
+		{ B "/vbd/7/51712/state", 1, 0, true, 0 },
+		{ "/local/domain/3", 1, 0, true, 0 },
+		{ "/local/domain/7/memory/target", 1, 0, true, 0 },
+		{ "/libxl", 1, 0, true, 0 },
+		{ B "/vbd/8/51712/state", 1, 0, false, 0 },
+		{ "/libxl/70/device", 1, 0, false, 0 },
+		{ "/local/domain/7/device/vbd/51712/state", 1000000, 0, false, 0 },
+		{ "/local/domain/7/data/x", 1000000, 0, false, 0 },
+		{ L "/vbd/51712/dev", 1000000, 0, true, 0 },
 		{ L "/vbd/51712/dev", 1000000, 0, true, 10 },
 		{ L "/vbd/51712/dev", 1000000, -EAGAIN, true, 1000 },
 	};
