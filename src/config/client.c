@@ -173,6 +173,11 @@ uint64_t conf_client_round_trips(const struct conf_client *c)
 	return c->round_trips;
 }
 
+bool conf_client_orders_events(const struct conf_client *c)
+{
+	return !c->is_device;
+}
+
 int conf_client_fd(const struct conf_client *c)
 {
 	return c->fd;

@@ -111,6 +111,12 @@ int conf_client_watch(struct conf_client *c, const char *path, const char *token
 int conf_client_unwatch(struct conf_client *c, const char *path, const char *token,
 			struct conf_err *err);
 
+/*
+ * Whether events come in order with answers: before those to what was asked after the change. On a
+ * socket they do; the kernel's device hands the two on by different ways.
+ */
+bool conf_client_orders_events(const struct conf_client *c);
+
 /* Of the socket, to poll; conf_client_event may have events although it is silent. */
 int conf_client_fd(const struct conf_client *c);
 

@@ -71,7 +71,8 @@ int conf_snapshot_read_many(struct conf_client *c, const uint32_t *domids, size_
 /*
  * The same without transactions, which cost every store more than all the reading: watches guard
  * it. An event comes before the answers to what was asked after the change, so a domain of which
- * none came meanwhile was read at one moment; others are read anew. idle (may be NULL) is called
+ * none came meanwhile was read at one moment; others are read anew, and in a transaction where that
+ * happens again, or where the client's events come in no such order. idle (may be NULL) is called
  * while the store is answering.
  */
 typedef void conf_snapshot_idle_fn(void *data);

@@ -221,7 +221,9 @@ int conf_snapshot_list(struct conf_client *c, const uint32_t *domids, size_t n,
 		       conf_snapshot_idle_fn *idle, void *data, struct conf_snapshot **rets,
 		       int *errs, struct conf_err *why)
 {
-	struct reading rd = { .c = c, .guarded = true, .idle = idle, .idle_data = data };
+	struct reading rd = { .c = c, .idle = idle, .idle_data = data };
+
+	rd.guarded = conf_client_orders_events(c);
 
 	return run(&rd, domids, n, rets, errs, why);
 }
