@@ -131,10 +131,11 @@ int drover_config_retrieve(struct drover_config *c, uint32_t domid, enum drover_
 			   unsigned int flags, struct drover_domain_config **ret);
 
 /*
- * Many domains at once: each is its own answer. Calls fn for each domid in order, with the
- * configuration (now the callee's to free) or NULL and what drover_config_retrieve would have
- * returned (drover_config_error tells about it during the call). fn returns 0 to go on; anything
- * else ends it and is returned. A store that went away ends it.
+ * Many domains at once: each is its own answer, as of one moment. They are read without
+ * transactions, guarded by watches, and without waiting for who changes a medium. Calls fn for each
+ * domid in order, with the configuration (now the callee's to free) or NULL and what
+ * drover_config_retrieve would have returned (drover_config_error tells about it during the call).
+ * fn returns 0 to go on; anything else ends it and is returned. A store that went away ends it.
  */
 typedef int drover_config_each_fn(void *data, uint32_t domid, int err,
 				  struct drover_domain_config *config);
