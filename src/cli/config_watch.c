@@ -147,11 +147,14 @@ static void field_change(void *data, size_t a, size_t b)
 	struct comparing *p = data;
 	const struct config_field *was = a == CONFIG_NONE ? NULL : &p->fields_was->v[a];
 	const struct config_field *is = b == CONFIG_NONE ? NULL : &p->fields_is->v[b];
+	/* a pair has one of the two at least */
+	const struct config_field *any =
+		b == CONFIG_NONE ? &p->fields_was->v[a] : &p->fields_is->v[b];
 	struct change c = { .domid = p->is->domid,
 			    .name = p->is->name,
 			    .class = p->class,
 			    .id = p->id,
-			    .field = was ? was->path : is->path,
+			    .field = any->path,
 			    .was = was ? was->value : NULL,
 			    .is = is ? is->value : NULL };
 
@@ -169,10 +172,13 @@ static void device_change(void *data, size_t a, size_t b)
 	struct comparing *p = data;
 	const struct config_device *was = a == CONFIG_NONE ? NULL : &p->was->devices[a];
 	const struct config_device *is = b == CONFIG_NONE ? NULL : &p->is->devices[b];
+	/* a pair has one of the two at least */
+	const struct config_device *any =
+		b == CONFIG_NONE ? &p->was->devices[a] : &p->is->devices[b];
 	struct change c = { .domid = p->is->domid,
 			    .name = p->is->name,
-			    .class = is ? is->class : was->class,
-			    .id = is ? is->id : was->id,
+			    .class = any->class,
+			    .id = any->id,
 			    .was = device_word(was),
 			    .is = device_word(is),
 			    .reason = is ? is->reason : NULL };

@@ -195,7 +195,7 @@ int disk_validate(struct json_object *entry, struct conf_err *err)
 	if (!b->script && class_field_text(entry, "script"))
 		return conf_fail(err, -EINVAL, "vbd %s: script: backend %s runs none", vdev,
 				 b->word);
-	if (is_virtio(entry) != !strcmp(b->word, "standalone"))
+	if (is_virtio(entry) != (b->word && !strcmp(b->word, "standalone")))
 		return conf_fail(err, -EINVAL, "vbd %s: specification: backend %s has another",
 				 vdev, b->word);
 	return 0;

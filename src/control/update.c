@@ -26,9 +26,11 @@ static bool is_it(const struct control_update *u, const struct conn *c, uint64_t
 
 static int set(char *to, size_t room, const char *from)
 {
-	if (strlen(from) >= room)
+	size_t len = strlen(from);
+
+	if (len >= room)
 		return E2BIG;
-	strcpy(to, from);
+	memcpy(to, from, len + 1);
 	return 0;
 }
 
