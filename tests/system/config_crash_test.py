@@ -29,6 +29,9 @@ STEP = build_dir() + "/tests/stress/stress-step"
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 30)))
 EVERY = int(os.environ.get("CRASH_EVERY", 0))
 ONLY = os.environ.get("CRASH_ONLY", "")
+# Each death is a start of the program, which costs a sanitizer ten times as much.
+SANITIZED = "-fsanitize" in open(build_dir() + "/build.ninja").read()
+SPARSER = 10 if SANITIZED else 1
 # Of these every system call is tried in a sample, too: one with directories of its own, and one
 # that shares a directory with others.
 WHOLE = ("vbd", "usbdev")
@@ -96,9 +99,8 @@ def stress(h, what, op, *argv, every=1, rnd=None, silent=False):
 
 def every(sample, what, whole=1):
     """C xenstored answers one request after the other: there the sample is smaller."""
-    if lib.options.kind == "c":
-        sample, whole = 8 * sample, 8 * sample
-    return EVERY or (whole if what in WHOLE else sample)
+    sparser = SPARSER * (8 if lib.options.kind == "c" else 1)
+    return EVERY or sparser * (whole if what in WHOLE else sample)
 
 
 def a_case(what, op):
@@ -183,7 +185,7 @@ def the_command_line_dies_anywhere(d):
     may = {"attach": {None, "rolled-back", "half-added", "attached"},
            "detach": {None, "detaching", "attached"}}
     words = {"attach": ["vbd", "phy:/dev/vg0/q,xvdq,w"], "detach": ["vbd", "xvdq"]}
-    every_n = EVERY or 25
+    every_n = EVERY or 25 * SPARSER
     with xl.Host(d) as h:
         domid, _ = furnish(h)
         rnd = random.Random(SEED)
