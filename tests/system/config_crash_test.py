@@ -74,9 +74,12 @@ def backend(h, domid):
         equal(lib.next_line(p), "ready")
         # What it prints of each answer is not wanted, and must not fill the pipe.
         with subprocess.Popen(["cat"], stdin=p.stdout, stdout=subprocess.DEVNULL):
-            yield
-            p.send_signal(signal.SIGTERM)
-            equal(p.wait(lib.TIMEOUT), 0)
+            try:
+                yield
+            finally:
+                p.send_signal(signal.SIGTERM)
+                status = p.wait(lib.TIMEOUT)
+            equal(status, 0)
 
 
 def stress(h, what, op, *argv, every=1, rnd=None, silent=False):
@@ -165,7 +168,10 @@ def a_change_with_a_script_dies_anywhere(d):
 
 def step(h, n, *words):
     """Kills `drover config ...` at its nth call. Whether it got so far."""
-    p = subprocess.run([STEP, str(n), *h.drover_argv("config", *words)], env=h.environment(),
+    env = h.environment()
+    # Leaks are not looked for in a process that is traced.
+    env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    p = subprocess.run([STEP, str(n), *h.drover_argv("config", *words)], env=env,
                        capture_output=True, text=True, timeout=lib.TIMEOUT, check=False)
     assert p.returncode in (0, 137), "%s\n%s" % (p.returncode, p.stderr)
     return p.returncode == 137
