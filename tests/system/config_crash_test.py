@@ -144,6 +144,8 @@ def whoever_repairs_dies_anywhere_too(d):
 
 def calls_that_fail_leave_no_more_than_deaths_do(d):
     """Whoever made them lives, and puts right what he can."""
+    if SANITIZED:
+        raise lib.Skip("a sanitizer ends where its own calls fail")
     with xl.Host(d) as h:
         for what, op, k in (("vbd", "attach", 3), ("vbd", "detach", 3), ("vbd", "update", 3),
                             ("usbdev", "attach", 12), ("usbdev", "detach", 12),
