@@ -207,7 +207,7 @@ def stage_asan(stage):
 
 
 def stage_fuzz(stage):
-    stage.tap('tests/fuzz/run.py', '--build', 'build-fuzz', '--seconds', '60')
+    stage.tap('tests/fuzz/run.py', '--build', 'build-fuzz', '--seconds', '30')
 
 
 def stage_bench(stage):
