@@ -135,6 +135,8 @@ def same(kind, device):
         h.drover("config", "attach", "7", cls, *words(entry))
 
     def ours_takes_it(h):
+        # libxl does not wait for a device model, so it may not have looked yet.
+        lib.until(lambda: h.items()["%s %s" % (cls, ident)] != "half-added", "a backend")
         equal(h.items()["%s %s" % (cls, ident)], verdict if name else "store-only")
         h.drover("config", "detach", "7", cls, ident)
         assert "%s %s" % (cls, ident) not in h.items()
