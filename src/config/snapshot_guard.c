@@ -13,7 +13,7 @@
 
 #include "base/own.h"
 #include "config/snapshot_read.h"
-#include "wire/path.h"
+#include "config/whose.h"
 
 #define GUARD_TOKEN "drover-guard"
 
@@ -46,30 +46,6 @@ int guard_begin(struct reading *rd, struct conf_err *err)
 	return request(rd, XS_WATCH, err);
 }
 
-/* A component as a domid. */
-static bool is_domid(const char *at, uint32_t *ret)
-{
-	uint16_t domid;
-
-	if (path_parse_domid(at, strcspn(at, "/"), &domid))
-		return false;
-	*ret = domid;
-	return true;
-}
-
-static const char *next(const char *at)
-{
-	at += strcspn(at, "/");
-	return *at ? at + 1 : at;
-}
-
-static bool is_word(const char *at, const char *word)
-{
-	size_t n = strlen(word);
-
-	return !strncmp(at, word, n) && (at[n] == '/' || !at[n]);
-}
-
 static void dirty(struct reading *rd, bool all, uint32_t domid)
 {
 	for (unsigned int k = 0; k < rd->n_slots; k++)
@@ -78,7 +54,6 @@ static void dirty(struct reading *rd, bool all, uint32_t domid)
 
 static void take(struct reading *rd, const char *path)
 {
-	const char *at = path;
 	uint32_t domid;
 
 	for (size_t i = 0; i < ARRAY_LEN(guard_paths); i++) {
@@ -88,27 +63,15 @@ static void take(struct reading *rd, const char *path)
 			return;
 		}
 	}
-	if (!strncmp(path, "/libxl/", 7)) {
-		if (is_domid(path + 7, &domid))
-			dirty(rd, false, domid);
-		return;
-	}
-	if (strncmp(path, "/local/domain/", 14) != 0 || !is_domid(path + 14, &domid)) {
-		dirty(rd, true, 0); /* of many, or it cannot be told of whom */
-		return;
-	}
-	at = next(path + 14);
-	if (!*at) {
-		dirty(rd, true, 0); /* a domain came or went, maybe with backends of others */
-	} else if (is_word(at, "backend")) {
-		at = next(next(at));
-		if (is_domid(at, &domid))
-			dirty(rd, false, domid);
-		else if (!*at)
-			dirty(rd, true, 0);
-	} else if (is_word(at, "vm") || is_word(at, "name") || is_word(at, "memory") ||
-		   is_word(at, "cpu")) {
+	switch (whose_node(path, &domid)) {
+	case WHOSE_ONE:
 		dirty(rd, false, domid);
+		break;
+	case WHOSE_ANY:
+		dirty(rd, true, 0);
+		break;
+	case WHOSE_NOBODY:
+		break;
 	}
 }
 

@@ -16,58 +16,12 @@
 #include <unistd.h>
 
 #include "config/session.h"
-#include "wire/path.h"
+#include "config/whose.h"
 
 #define ALL_DOMAINS UINT32_MAX
 
-/* Octets of a component of a path as a domid. */
-static bool take_domid(const char *at, uint32_t *ret)
-{
-	uint16_t domid;
-
-	if (path_parse_domid(at, strcspn(at, "/"), &domid))
-		return false;
-	*ret = domid;
-	return true;
-}
-
-/* What lies behind the next slash; "" at the end. */
-static const char *next(const char *at)
-{
-	at += strcspn(at, "/");
-	return *at ? at + 1 : at;
-}
-
-static bool begins(const char *at, const char *word)
-{
-	size_t n = strlen(word);
-
-	return !strncmp(at, word, n) && (at[n] == '/' || !at[n]);
-}
-
-/* Whose configuration a node belongs to. False: nobody's. */
-static bool whose_node(const char *path, uint32_t *ret)
-{
-	const char *at;
-
-	*ret = ALL_DOMAINS;
-	if (!strncmp(path, "/libxl/", 7))
-		return take_domid(path + 7, ret);
-	if (strncmp(path, "/local/domain/", 14) != 0)
-		return true; /* special nodes, the roots of the watches, dropped events */
-	if (!take_domid(path + 14, ret))
-		return false;
-	at = next(path + 14);
-	if (begins(at, "backend")) {
-		/* backend/KIND/N: another domain's */
-		at = next(next(at));
-		return take_domid(at, ret);
-	}
-	if (!*at)
-		*ret = ALL_DOMAINS;
-	return !*at || begins(at, "vm") || begins(at, "name") || begins(at, "memory") ||
-	       begins(at, "cpu");
-}
+/* Events that concern nobody, passed over between two looks at the clock. */
+#define WAIT_EVENTS_MAX 1024
 
 /* userdata-d.N.UUID.NAME of a name that matters. */
 static bool whose_file(const char *name, uint32_t *ret)
@@ -149,22 +103,28 @@ static bool take_files(struct drover_config *c, uint32_t *ret)
 	return any;
 }
 
-/* An event of the store that is there already. -ETIMEDOUT: none that matters. */
+/*
+ * An event of the store that is there already. -ETIMEDOUT: none that matters, or so many that do
+ * not that it is time to look at the clock.
+ */
 static int take_nodes(struct drover_config *c, uint32_t *ret)
 {
+	enum whose whose = WHOSE_NOBODY;
 	char *path, *token;
-	bool ours = false;
-	int r = 0;
+	size_t n;
+	int r;
 
-	while (!r && !ours) {
+	for (n = 0; whose == WHOSE_NOBODY && n < WAIT_EVENTS_MAX; n++) {
 		r = conf_client_event(c->watching, 0, &c->err, &path, &token);
 		if (r)
 			return r;
-		ours = whose_node(path, ret);
+		whose = whose_node(path, ret);
 		free(path);
 		free(token);
 	}
-	return r;
+	if (whose == WHOSE_ANY)
+		*ret = ALL_DOMAINS;
+	return whose == WHOSE_NOBODY ? -ETIMEDOUT : 0;
 }
 
 int drover_config_wait(struct drover_config *c, uint32_t timeout_ms, uint32_t *ret_domid)
