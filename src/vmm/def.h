@@ -3,7 +3,9 @@
  * What a guest consists of, in memory: the subset of libvirt's domain XML that maps to a QEMU
  * command line and to libxl's configuration. Made and printed by hostd/xml*.c.
  *
- * Every string is owned by the definition, and NULL where it was not given.
+ * Every string is owned by the definition, and NULL where it was not given. Strings named kept
+ * are XML that is printed again where it stood, and that no backend acts on: harmless elements
+ * that libvirt's tools add to what they are given (<address>, <alias>, a <controller>).
  */
 #ifndef DROVER_VMM_DEF_H
 #define DROVER_VMM_DEF_H
@@ -55,9 +57,12 @@ struct def_disk {
 	char *device;	       /* "disk", "cdrom" */
 	char *driver, *format; /* "qemu" or "phy"; "raw", "qcow2" */
 	char *cache;
+	char *io, *discard; /* hints: "native", "threads"; "unmap", "ignore" */
 	char *source;	    /* a path; NULL: an empty drive */
 	char *target, *bus; /* "vda", "virtio"; "xvda", "xen" */
 	bool readonly, shareable;
+	unsigned int boot_order; /* from 1; 0: not given, and never beside guest_def.boot */
+	char *kept;
 };
 
 struct def_nic {
@@ -66,6 +71,8 @@ struct def_nic {
 	char *source, *script; /* bridge or network */
 	char *target;	       /* of the host: "vnet0" */
 	char *model;
+	unsigned int boot_order; /* as a disk's; one sequence with theirs */
+	char *kept;
 };
 
 struct def_chardev {  /* <serial>, <console>, <channel> */
@@ -76,6 +83,7 @@ struct def_chardev {  /* <serial>, <console>, <channel> */
 	char *target_type;
 	char *target_name;
 	unsigned int port;
+	char *kept;
 };
 
 struct def_graphics {
@@ -83,6 +91,27 @@ struct def_graphics {
 	int port;   /* -1: chosen when it starts */
 	bool autoport;
 	char *listen;
+	char *keymap;
+	char *kept;
+};
+
+enum def_kept {			   /* what of a guest is kept, by where it stands */
+		DEF_KEPT_METADATA, /* with the element itself; so are the others */
+		DEF_KEPT_RESOURCE,
+		DEF_KEPT_FEATURES, /* beside enum def_feature: <vmport state='off'/> */
+		DEF_KEPT_CPU,	   /* attributes of <cpu> but the mode: " check='none'" */
+		DEF_KEPT_CPU_MODEL,
+		DEF_KEPT_CLOCK, /* <timer> */
+		DEF_KEPT_PM,
+		DEF_KEPT_CONTROLLERS,
+		DEF_KEPT_INPUTS,
+		DEF_KEPT_AUDIO,
+		DEF_KEPT_VIDEO,	      /* children of <video> but its <model>; so for the next two */
+		DEF_KEPT_VIDEO_MODEL, /* attributes of <model> but its type */
+		DEF_KEPT_MEMBALLOON,
+		DEF_KEPT_RNG,
+		DEF_KEPT_SECLABEL,
+		DEF_KEPT_PLACES,
 };
 
 struct guest_def {
@@ -94,6 +123,7 @@ struct guest_def {
 	unsigned int vcpus, vcpus_current;
 	enum def_os os;
 	char *arch, *machine;
+	char *bootloader, *bootloader_args; /* run on the host: "/usr/bin/pygrub" */
 	char *loader, *kernel, *initrd, *cmdline;
 	char *boot;	       /* "hd,cdrom", in order */
 	unsigned int features; /* enum def_feature */
@@ -112,6 +142,7 @@ struct guest_def {
 	char *video_model;
 	char *memballoon; /* "none", "virtio", "xen" */
 	char *rng;	  /* a path, "/dev/urandom" */
+	char *kept[DEF_KEPT_PLACES];
 };
 
 /* An empty definition with libvirt's defaults; NULL: no memory. */
