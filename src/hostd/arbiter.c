@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asking etcd, by libcurl, in the loop's thread pool. Invariant: a request is answered once, also
+ * where no endpoint answered; what an endpoint that timed out may have done is found out by asking
+ * again, since asking twice is the same as once.
+ */
+#include "hostd/arbiter.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "hostd/etcd.h"
+#include "vmm/def.h"
+
+struct arbiter {
+	uv_loop_t *loop; /* borrowed */
+	char *endpoints[ARBITER_ENDPOINTS_MAX];
+	size_t n_endpoints;
+	char *prefix, *ca_file, *cert_file, *key_file;
+	uint32_t timeout_ms;
+	size_t n_open; /* requests under way: they use all of the above */
+	bool freed;    /* by its owner; the last request frees it */
+};
+
+struct ask {
+	uv_work_t work;
+	struct arbiter *arbiter; /* borrowed */
+	struct mig_id id;
+	struct etcd_request request;
+	arbiter_done_fn *done;
+	void *data;
+	enum mig_arbiter result;
+	char why[256]; /* of the last endpoint that did not answer */
+	char answer[ETCD_ANSWER_MAX];
+	size_t answer_len;
+};
+
+static void arbiter_destroy(struct arbiter *a)
+{
+	for (size_t i = 0; i < a->n_endpoints; i++)
+		free(a->endpoints[i]);
+	free(a->prefix);
+	free(a->ca_file);
+	free(a->cert_file);
+	free(a->key_file);
+	free(a);
+	curl_global_cleanup();
+}
+
+void arbiter_free(struct arbiter *a)
+{
+	if (!a)
+		return;
+	a->freed = true;
+	if (!a->n_open)
+		arbiter_destroy(a);
+}
+
+static int add_endpoint(struct arbiter *a, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncmp(word, "http://", 7) != 0 && strncmp(word, "https://", 8) != 0) {
+		log_error("etcd endpoint \"%s\": neither http:// nor https://", word);
+		return -EINVAL;
+	}
+	if (a->n_endpoints == ARBITER_ENDPOINTS_MAX) {
+		log_error("etcd endpoints: more than %u", ARBITER_ENDPOINTS_MAX);
+		return -EINVAL;
+	}
+	while (len && word[len - 1] == '/')
+		len--;
+	a->endpoints[a->n_endpoints] = strndup(word, len);
+	if (!a->endpoints[a->n_endpoints])
+		return FAULT(-ENOMEM);
+	a->n_endpoints++;
+	return 0;
+}
+
+static int copy(char **to, const char *from)
+{
+	if (!from)
+		return 0;
+	*to = strdup(from);
+	return *to ? 0 : FAULT(-ENOMEM);
+}
+
+static int take_options(struct arbiter *a, const struct arbiter_options *opt)
+{
+	char *words = strdup(opt->endpoints), *save = NULL;
+	int r = words ? 0 : FAULT(-ENOMEM);
+
+	for (char *w = words ? strtok_r(words, ", \t", &save) : NULL; w && !r;
+	     w = strtok_r(NULL, ", \t", &save))
+		r = add_endpoint(a, w);
+	free(words);
+	if (!r && !a->n_endpoints) {
+		log_error("etcd endpoints: none is named");
+		r = -EINVAL;
+	}
+	r = r ? r : copy(&a->prefix, opt->prefix ? opt->prefix : "/drover");
+	r = r ? r : copy(&a->ca_file, opt->ca_file);
+	r = r ? r : copy(&a->cert_file, opt->cert_file);
+	return r ? r : copy(&a->key_file, opt->key_file);
+}
+
+int arbiter_new(uv_loop_t *loop, const struct arbiter_options *opt, struct arbiter **ret)
+{
+	struct arbiter *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return FAULT(-ENOMEM);
+	a->loop = loop;
+	a->timeout_ms = opt->timeout_ms ? opt->timeout_ms : 2000;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	r = take_options(a, opt);
+	if (r) {
+		arbiter_destroy(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+/* libcurl's: takes size * n octets, or fewer where they are too many, which ends the transfer. */
+static size_t on_octets(char *data, size_t size, size_t n, void *arg)
+{
+	struct ask *q = arg;
+	size_t len = size * n;
+
+	if (len > sizeof(q->answer) - q->answer_len)
+		return 0;
+	memcpy(q->answer + q->answer_len, data, len);
+	q->answer_len += len;
+	return len;
+}
+
+static void set_tls(const struct arbiter *a, CURL *curl)
+{
+	if (a->ca_file)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, a->ca_file);
+	if (a->cert_file)
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, a->cert_file);
+	if (a->key_file)
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, a->key_file);
+}
+
+/* Asks one endpoint; MIG_ARB_UNREACHABLE: it gave no answer, q->why says why. */
+static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endpoint,
+				     const char *body)
+{
+	const struct arbiter *a = q->arbiter;
+	char url[1024];
+	long status = 0;
+	CURLcode r;
+
+	snprintf(url, sizeof(url), "%s%s", endpoint, etcd_request_path(&q->request));
+	q->answer_len = 0;
+	curl_easy_reset(curl);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_octets);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, q);
+	set_tls(a, curl);
+	r = curl_easy_perform(curl);
+	if (r == CURLE_OK)
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	if (r != CURLE_OK || status != 200) {
+		snprintf(q->why, sizeof(q->why), "%s: %s, status %ld", endpoint,
+			 curl_easy_strerror(r), status);
+		return MIG_ARB_UNREACHABLE;
+	}
+	return etcd_answer_read(&q->request, q->answer, q->answer_len, q->why, sizeof(q->why));
+}
+
+/* In a thread of the pool: touches nothing but the request and what of the arbiter never changes.
+ */
+static void on_work(uv_work_t *work)
+{
+	struct ask *q = CONTAINER_OF(work, struct ask, work);
+	char *body = etcd_request_body(&q->request);
+	CURL *curl = curl_easy_init();
+
+	q->result = MIG_ARB_UNREACHABLE;
+	snprintf(q->why, sizeof(q->why), "no memory");
+	for (size_t i = 0; body && curl && i < q->arbiter->n_endpoints; i++) {
+		q->result = ask_endpoint(q, curl, q->arbiter->endpoints[i], body);
+		if (q->result != MIG_ARB_UNREACHABLE)
+			break;
+	}
+	if (curl)
+		curl_easy_cleanup(curl);
+	free(body);
+}
+
+static void on_done(uv_work_t *work, int status)
+{
+	struct ask *q = CONTAINER_OF(work, struct ask, work);
+	struct arbiter *a = q->arbiter;
+
+	a->n_open--;
+	if (a->freed) {
+		if (!a->n_open)
+			arbiter_destroy(a);
+	} else {
+		if (status || q->result == MIG_ARB_UNREACHABLE)
+			log_warning("etcd gave no answer: %s", q->why);
+		q->done(q->data, &q->id, status ? MIG_ARB_UNREACHABLE : q->result);
+	}
+	free(q);
+}
+
+int arbiter_ask(struct arbiter *a, const struct mig_effect *e, arbiter_done_fn *done, void *data)
+{
+	struct ask *q = calloc(1, sizeof(*q));
+	char uuid[DEF_UUID_TEXT];
+
+	if (!q)
+		return FAULT(-ENOMEM);
+	q->arbiter = a;
+	q->id = e->id;
+	q->done = done;
+	q->data = data;
+	def_uuid_print(e->row->uuid, uuid);
+	snprintf(q->request.key, sizeof(q->request.key), "%s/owner/%s", a->prefix, uuid);
+	q->request.compare = !e->put;
+	memcpy(q->request.from.host, e->from.host, sizeof(q->request.from.host));
+	q->request.from.epoch = e->from.epoch;
+	memcpy(q->request.to.host, e->to.host, sizeof(q->request.to.host));
+	q->request.to.epoch = e->to.epoch;
+	if (uv_queue_work(a->loop, &q->work, on_work, on_done)) {
+		free(q);
+		return FAULT(-ENOMEM);
+	}
+	a->n_open++;
+	return 0;
+}
