@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A host's guests, defined or running: found by uuid, by name, by id. States and reasons have
+ * libvirt's numbers (VIR_DOMAIN_*), since clients are told them.
+ */
+#ifndef DROVER_HOSTD_DOM_H
+#define DROVER_HOSTD_DOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "vmm/def.h"
+#include "vmm/vmm.h"
+
+struct host;
+
+#define DOM_MAX 4096u	    /* guests, defined or running */
+#define DOM_WAITERS_MAX 64u /* calls that wait for another one on the same guest */
+
+enum dom_state {
+	DOM_NOSTATE,
+	DOM_RUNNING,
+	DOM_BLOCKED,
+	DOM_PAUSED,
+	DOM_SHUTDOWN,
+	DOM_SHUTOFF,
+	DOM_CRASHED,
+	DOM_STATES,
+};
+
+enum { /* reasons, by state */
+       DOM_RUNNING_BOOTED = 1,
+       DOM_RUNNING_MIGRATED = 2,
+       DOM_RUNNING_UNPAUSED = 5,
+       DOM_RUNNING_MIGRATION_CANCELED = 6,
+       DOM_PAUSED_UNKNOWN = 0,
+       DOM_PAUSED_USER = 1,
+       DOM_PAUSED_MIGRATION = 2,
+       DOM_PAUSED_IOERROR = 5,
+       DOM_PAUSED_STARTING_UP = 11,
+       DOM_SHUTDOWN_USER = 1,
+       DOM_SHUTOFF_UNKNOWN = 0,
+       DOM_SHUTOFF_SHUTDOWN = 1,
+       DOM_SHUTOFF_DESTROYED = 2,
+       DOM_SHUTOFF_CRASHED = 3,
+       DOM_SHUTOFF_MIGRATED = 4,
+       DOM_SHUTOFF_FAILED = 6,
+};
+
+enum dom_job_type { /* VIR_DOMAIN_JOB_* */
+		    DOM_JOB_NONE,
+		    DOM_JOB_BOUNDED,
+		    DOM_JOB_UNBOUNDED,
+		    DOM_JOB_COMPLETED,
+		    DOM_JOB_FAILED,
+		    DOM_JOB_CANCELLED,
+};
+
+enum dom_job_operation { /* VIR_DOMAIN_JOB_OPERATION_* */
+			 DOM_JOB_START = 1,
+			 DOM_JOB_MIGRATION_IN = 4,
+			 DOM_JOB_MIGRATION_OUT = 5,
+};
+
+/* A long job: now a migration. type DOM_JOB_NONE: there is none. */
+struct dom_job {
+	enum dom_job_type type;
+	enum dom_job_operation operation;
+	uint8_t migration[16];
+	uint64_t started_ms, ended_ms; /* monotonic; ended 0: it goes on */
+	uint64_t begun_wall_ms;
+	struct vmm_progress progress;
+	char why[VMM_ERROR_MAX]; /* of a failure */
+};
+
+struct dom {
+	uint8_t uuid[DEF_UUID_SIZE];
+	char *name;		      /* owned */
+	int id;			      /* -1: it does not run */
+	int domid;		      /* in the store; -1: it is not there */
+	struct guest_def *live;	      /* owned: what runs; NULL: nothing */
+	struct guest_def *persistent; /* owned: what is defined; NULL: it is transient */
+	struct vmm_guest *guest;      /* borrowed from vmm; NULL: no process */
+	enum dom_state state;
+	int reason;
+	bool autostart;
+	bool incoming; /* is being received; not owned by this host yet */
+	bool found;    /* of a former daemon */
+	struct dom_job job, last;
+	/* One changing call at a time. */
+	const char *holder; /* borrowed, a constant: the call's name; NULL: nobody */
+	uint64_t held_since_ms;
+	struct list waiters;
+	unsigned int n_waiters;
+	/* Freed between rounds, once nobody needs it. */
+	unsigned int refs;
+	bool removed;
+	struct list dead;
+	void *migration; /* src/hostd/migration*.c's own */
+};
+
+struct registry {
+	struct dom **by_uuid, **by_name; /* owned arrays, sorted; the guests are owned, too */
+	size_t n, room;
+	struct list dead; /* removed, to be freed by dom_reap */
+	int next_id;
+};
+
+void registry_init(struct registry *r);
+void registry_fini(struct registry *r);
+
+/* Borrowed; NULL: there is none. */
+struct dom *dom_find_uuid(const struct registry *r, const uint8_t uuid[DEF_UUID_SIZE]);
+struct dom *dom_find_name(const struct registry *r, const char *name);
+struct dom *dom_find_id(const struct registry *r, int id);
+/*
+ * Adds a guest that has neither definition nor process yet, shut off. EEXIST: uuid or name is
+ * taken; ENOSPC; -ENOMEM.
+ */
+int dom_new(struct registry *r, const uint8_t uuid[DEF_UUID_SIZE], const char *name,
+	    struct dom **ret);
+/* EEXIST; -ENOMEM. */
+int dom_rename(struct registry *r, struct dom *d, const char *name);
+/* Nobody finds it any more; it is freed by a dom_reap once it is not referenced. */
+void dom_remove(struct registry *r, struct dom *d);
+/* A reference keeps it in memory, nothing else: see d->removed. */
+struct dom *dom_ref(struct dom *d);
+void dom_unref(struct dom *d);
+void dom_reap(struct registry *r);
+
+static inline bool dom_is_active(const struct dom *d)
+{
+	return d->id >= 0;
+}
+/* What to show: the live definition, or the persistent one. */
+static inline const struct guest_def *dom_def(const struct dom *d)
+{
+	return d->live ? d->live : d->persistent;
+}
+
+/*
+ * One changing call at a time, in order of asking. granted is called at once or later, always
+ * exactly once: code 0: the guest is the caller's until dom_release (check d->removed and the
+ * state again); else one of libvirt's codes with text why (the holder is named). what is a
+ * constant. A reference is held meanwhile.
+ */
+typedef void dom_granted_fn(void *data, struct dom *d, int code, const char *why);
+void dom_take(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted, void *data);
+void dom_release(struct host *h, struct dom *d);
+/* Refuses who has waited too long. To be called about every second. */
+void dom_expire(struct host *h);
+
+#endif
