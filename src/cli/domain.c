@@ -13,9 +13,9 @@
 
 #include "base/own.h"
 #include "cli/command.h"
-#include "cli/domain_map.h"
 #include "cli/sim_client.h"
 #include "cli/xs_client.h"
+#include "image/domain_map.h"
 #include "wire/wire.h"
 
 #define TRIES 3 /* of a whole image, where the daemon was replaced meanwhile */
@@ -122,16 +122,21 @@ static int run_unquiesce(int argc, char **argv)
 
 /* --- export ------------------------------------------------------------------------------ */
 
+static void add_octets(struct domain_octets *o, const void *data, size_t len)
+{
+	cli_must(domain_octets_add(o, data, len) ? NULL : o);
+}
+
 /* "domid|0|" and the paths. */
 static struct domain_octets first_request(uint16_t domid, char **with, size_t n)
 {
 	struct domain_octets o = { 0 };
 	char text[16];
 
-	domain_octets_add(&o, text, (size_t)snprintf(text, sizeof(text), "%u", domid) + 1);
-	domain_octets_add(&o, "0", 2);
+	add_octets(&o, text, (size_t)snprintf(text, sizeof(text), "%u", domid) + 1);
+	add_octets(&o, "0", 2);
 	for (size_t i = 0; i < n; i++)
-		domain_octets_add(&o, with[i], strlen(with[i]) + 1);
+		add_octets(&o, with[i], strlen(with[i]) + 1);
 	return o;
 }
 
@@ -149,7 +154,7 @@ static int fetch_once(struct session *s, uint16_t domid, const struct domain_oct
 		head = strlen(s->reply.octets) + 1;
 		if (head >= s->reply.len)
 			return EPROTO;
-		domain_octets_add(image, s->reply.octets + head, s->reply.len - head);
+		add_octets(image, s->reply.octets + head, s->reply.len - head);
 		if (image->len >= total)
 			break;
 		n = snprintf(text, sizeof(text), "%u%c%zu", domid, 0, image->len);
@@ -282,7 +287,7 @@ static bool load(const char *name, struct domain_octets *image)
 	ssize_t n = 0;
 
 	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
-		domain_octets_add(image, buf, (size_t)n);
+		add_octets(image, buf, (size_t)n);
 	r = fd < 0 || n < 0 ? errno : 0;
 	if (is_file && fd >= 0)
 		close(fd);
@@ -388,8 +393,11 @@ static int do_import(struct import_options *o)
 	r = domain_image_whose(&image, &whose, text, sizeof(text));
 	if (!r && !o->has_domid)
 		o->domid = whose;
-	if (!r && o->domid != whose)
-		r = domain_image_map(&image, whose, o->domid, &mapped, stdout, text, sizeof(text));
+	if (!r && o->domid != whose) {
+		struct domain_image_map map = { .from = whose, .to = o->domid, .report = stdout };
+
+		r = domain_image_map(&image, &map, &mapped, text, sizeof(text));
+	}
 	status = r ? bad_image(o, r, text) : give(o, mapped.data ? &mapped : &image);
 	free(image.data);
 	free(mapped.data);

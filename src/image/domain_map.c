@@ -2,31 +2,36 @@
 /*
  * An image for another domid. Invariant: what is not told of is as it was.
  */
-#include "cli/domain_map.h"
+#include "image/domain_map.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "cli/command.h"
 #include "wire/path.h"
 
 #define PERMS_MAX 2048u /* entries of a list: see the daemon's SET_PERMS */
 
-void domain_octets_add(struct domain_octets *o, const void *data, size_t len)
+int domain_octets_add(struct domain_octets *o, const void *data, size_t len)
 {
 	size_t room = o->room ? o->room : 65536;
+	uint8_t *p;
 
 	while (room - o->len < len)
 		room *= 2;
-	if (room != o->room)
-		o->data = cli_must(realloc(o->data, room));
-	o->room = room;
+	if (room != o->room) {
+		p = realloc(o->data, room);
+		if (!p)
+			return ENOMEM;
+		o->data = p;
+		o->room = room;
+	}
 	if (len)
 		memcpy(o->data + o->len, data, len);
 	o->len += len;
+	return 0;
 }
 
 /* --- reading ----------------------------------------------------------------------------- */
@@ -100,19 +105,58 @@ int domain_image_whose(const struct domain_octets *image, uint16_t *ret_domid, c
 	return r;
 }
 
+int domain_image_each_node(const struct domain_octets *image, domain_image_node_fn *fn, void *data,
+			   char *text, size_t room)
+{
+	struct source source = { .o = image };
+	struct drover_reader *reader;
+	struct drover_record rec;
+	int r;
+
+	r = open_reader(&source, &reader);
+	if (r)
+		return r;
+	while (!(r = drover_reader_next(reader, &rec))) {
+		if (rec.type != DROVER_RECORD_NODE || rec.node.conn_id)
+			continue; /* those of a transaction are its own affair */
+		r = fn(data, rec.node.path.data, rec.node.path.len);
+		if (r)
+			break;
+	}
+	if (r == ENODATA)
+		r = 0;
+	else if (r == EINVAL && !text[0])
+		drover_image_error_print(drover_reader_error(reader), text, room);
+	drover_reader_free(reader);
+	return r;
+}
+
 /* --- mapping ----------------------------------------------------------------------------- */
 
 struct map {
 	uint16_t from, to;
 	char was[8], is[8]; /* the same as text */
-	FILE *report;	    /* borrowed */
+	bool alone;
+	FILE *report; /* borrowed; NULL */
 	struct drover_writer *writer;
-	bool too_long; /* a path became so */
+	bool too_long;	/* a path became so */
+	bool not_alone; /* and it was to be */
 	/* of the record under way */
 	char path[XENSTORE_ABS_PATH_MAX + 64];
 	char value[XENSTORE_ABS_PATH_MAX + 64];
 	struct drover_perm perm[PERMS_MAX];
 };
+
+__attribute__((format(printf, 2, 3))) static void tell(const struct map *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!m->report)
+		return;
+	va_start(ap, fmt);
+	vfprintf(m->report, fmt, ap);
+	va_end(ap);
+}
 
 /* Whether the component that follows these says a domain's number. */
 static bool names_domain(const char *path, size_t len)
@@ -177,7 +221,7 @@ static bool map_octets(struct map *m, struct drover_octets *o, char *out)
 	if (o->len > XENSTORE_ABS_PATH_MAX || !map_path(m, o->data, o->len, out, &len))
 		return false;
 	*o = (struct drover_octets){ .data = out, .len = len };
-	fprintf(m->report, "%.*s -> %.*s\n", (int)was.len, (const char *)was.data, (int)len, out);
+	tell(m, "%.*s -> %.*s\n", (int)was.len, (const char *)was.data, (int)len, out);
 	return true;
 }
 
@@ -191,8 +235,8 @@ static void map_value(struct map *m, struct drover_node *n, const struct drover_
 
 	if (len && value[0] == '/' && len < XENSTORE_ABS_PATH_MAX && path_is_valid(value, len) &&
 	    map_path(m, value, len, m->value, &to)) {
-		fprintf(m->report, "%.*s: value %.*s -> %.*s\n", (int)was->len, path, (int)len,
-			value, (int)to, m->value);
+		tell(m, "%.*s: value %.*s -> %.*s\n", (int)was->len, path, (int)len, value, (int)to,
+		     m->value);
 		n->value = (struct drover_octets){ .data = m->value, .len = to };
 		return;
 	}
@@ -201,29 +245,49 @@ static void map_value(struct map *m, struct drover_node *n, const struct drover_
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (name_len != strlen(numbers[i]) || memcmp(name, numbers[i], name_len))
 			continue;
-		fprintf(m->report, "%.*s: value %s -> %s\n", (int)was->len, path, m->was, m->is);
+		tell(m, "%.*s: value %s -> %s\n", (int)was->len, path, m->was, m->is);
 		n->value = (struct drover_octets){ .data = m->is, .len = strlen(m->is) };
 	}
 }
 
+/* An access list without those of others; the first entry is whose the node is. */
+static bool keep_perm(struct map *m, const struct drover_node *n, uint32_t i, uint16_t domid)
+{
+	if (!m->alone || !domid || domid == m->from)
+		return true;
+	if (!i)
+		m->not_alone = true;
+	else
+		tell(m, "%.*s: permissions of %u left out\n", (int)n->path.len,
+		     (const char *)n->path.data, domid);
+	return false;
+}
+
 static int map_perms(struct map *m, struct drover_node *n)
 {
+	uint32_t kept = 0;
 	bool changed = false;
 
 	if (n->perms.n > PERMS_MAX)
 		return E2BIG;
 	for (uint32_t i = 0; i < n->perms.n; i++) {
-		m->perm[i] = drover_perm_at(&n->perms, i);
-		if (m->perm[i].domid != m->from)
+		struct drover_perm *p = &m->perm[kept];
+
+		*p = drover_perm_at(&n->perms, i);
+		if (!keep_perm(m, n, i, p->domid)) {
+			changed = true;
 			continue;
-		m->perm[i].domid = m->to;
-		fprintf(m->report, "%.*s: permissions %c%u -> %c%u\n", (int)n->path.len,
-			(const char *)n->path.data, m->perm[i].letter, m->from, m->perm[i].letter,
-			m->to);
+		}
+		kept++;
+		if (p->domid != m->from || m->from == m->to)
+			continue;
+		p->domid = m->to;
+		tell(m, "%.*s: permissions %c%u -> %c%u\n", (int)n->path.len,
+		     (const char *)n->path.data, p->letter, m->from, p->letter, m->to);
 		changed = true;
 	}
 	if (changed)
-		n->perms = (struct drover_list){ .entry = m->perm, .n = n->perms.n };
+		n->perms = (struct drover_list){ .entry = m->perm, .n = kept };
 	return 0;
 }
 
@@ -249,7 +313,7 @@ static int map_record(struct map *m, struct drover_record *rec)
 	case DROVER_RECORD_CONNECTION:
 		map_domid(m, &rec->connection.domid);
 		if (rec->connection.input.len || rec->connection.output.len)
-			fprintf(m->report, "unread messages stay as they are\n");
+			tell(m, "unread messages stay as they are\n");
 		return 0;
 	case DROVER_RECORD_CONN_STATE:
 		map_domid(m, &rec->conn_state.domid);
@@ -277,42 +341,65 @@ static int map_record(struct map *m, struct drover_record *rec)
 
 static int write_octets(void *ctx, const void *data, size_t len)
 {
-	domain_octets_add(ctx, data, len);
-	return 0;
+	return domain_octets_add(ctx, data, len);
 }
 
-int domain_image_map(const struct domain_octets *image, uint16_t from, uint16_t to,
-		     struct domain_octets *ret, FILE *report, char *text, size_t room)
+static struct map *map_new(const struct domain_image_map *map)
+{
+	struct map *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->from = map->from;
+	m->to = map->to;
+	m->alone = map->alone;
+	m->report = map->report;
+	snprintf(m->was, sizeof(m->was), "%u", map->from);
+	snprintf(m->is, sizeof(m->is), "%u", map->to);
+	return m;
+}
+
+/* One record on. */
+static int pass(struct map *m, struct drover_record *rec, char *text, size_t room)
+{
+	int r = map_record(m, rec);
+
+	if (!r && m->too_long)
+		r = ENAMETOOLONG;
+	if (!r && m->not_alone) {
+		snprintf(text, room, "%.*s belongs to another domain", (int)rec->node.path.len,
+			 (const char *)rec->node.path.data);
+		return EINVAL;
+	}
+	if (!r)
+		r = drover_writer_put(m->writer, rec);
+	if (r == EINVAL)
+		drover_image_error_print(drover_writer_error(m->writer), text, room);
+	return r;
+}
+
+int domain_image_map(const struct domain_octets *image, const struct domain_image_map *map,
+		     struct domain_octets *ret, char *text, size_t room)
 {
 	struct drover_writer_options opt = { .write = write_octets, .ctx = ret };
-	struct map *m = cli_must(calloc(1, sizeof(*m)));
+	struct map *m = map_new(map);
 	struct source source = { .o = image };
 	struct drover_reader *reader = NULL;
 	struct drover_record rec;
-	int r;
+	int r = m ? 0 : ENOMEM;
 
-	m->from = from;
-	m->to = to;
-	m->report = report;
-	snprintf(m->was, sizeof(m->was), "%u", from);
-	snprintf(m->is, sizeof(m->is), "%u", to);
-	r = open_reader(&source, &reader);
+	if (!r)
+		r = open_reader(&source, &reader);
 	if (!r)
 		r = drover_reader_format(reader, &opt.format);
 	if (!r)
 		r = drover_writer_new(&opt, &m->writer);
-	while (!r && !(r = drover_reader_next(reader, &rec)) && rec.type != DROVER_RECORD_END) {
-		r = map_record(m, &rec);
-		if (!r && m->too_long)
-			r = ENAMETOOLONG;
-		if (!r)
-			r = drover_writer_put(m->writer, &rec);
-		if (r == EINVAL)
-			drover_image_error_print(drover_writer_error(m->writer), text, room);
-	}
+	while (!r && !(r = drover_reader_next(reader, &rec)) && rec.type != DROVER_RECORD_END)
+		r = pass(m, &rec, text, room);
 	if (!r)
 		r = drover_writer_end(m->writer);
-	drover_writer_free(m->writer);
+	if (m)
+		drover_writer_free(m->writer);
 	drover_reader_free(reader);
 	free(m);
 	return r;
