@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which backends there are. What is not listed cannot be opened.
+ */
+#include <string.h>
+
+#include "vmm/backend.h"
+
+const struct vmm_backend *vmm_backend_find(const char *name)
+{
+	static const struct vmm_backend *(*const backends[])(void) = {
+		NULL,
+	};
+
+	for (size_t i = 0; backends[i]; i++)
+		if (!strcmp(backends[i]()->name, name))
+			return backends[i]();
+	return NULL;
+}
