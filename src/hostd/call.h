@@ -6,8 +6,6 @@
 #ifndef DROVER_HOSTD_CALL_H
 #define DROVER_HOSTD_CALL_H
 
-#include <rpc/types.h>
-#include <rpc/xdr.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,8 +13,10 @@
 #include "hostd/dom.h"
 #include "hostd/host.h"
 
-struct caller; /* a connection: front.h */
+struct caller; /* front.h */
 struct call;
+
+#define CALLS_MAX 16384u /* under way, of all connections */
 
 enum {				 /* struct proc's flags */
        PROC_EARLY = 1u << 0,	 /* before the connection was opened */
@@ -24,16 +24,14 @@ enum {				 /* struct proc's flags */
 };
 
 /*
- * A procedure. handler answers exactly once, at once or later: call_reply or call_fail. args are
- * decoded (args_size octets of them), the call's, valid until it is answered.
+ * A procedure; what it carries is in rpc/proc.h. handler answers exactly once, at once or later:
+ * call_reply or call_fail. args are the call's, valid until it is answered; NULL where nothing is
+ * carried.
  */
 struct proc {
-	uint32_t number;
-	const char *name;
+	int32_t number; /* 0: the end of a table */
 	void (*handler)(struct call *c, void *args);
 	unsigned int flags;
-	xdrproc_t args, ret; /* NULL: there are none */
-	size_t args_size;
 };
 
 struct host *call_host(const struct call *c);
@@ -43,11 +41,13 @@ uint64_t call_id(const struct call *c);
 uint64_t call_caller_id(const struct call *c);
 /* NULL: the connection is gone; answers then go nowhere. */
 struct caller *call_caller(const struct call *c);
+int32_t call_procedure(const struct call *c);
 const char *call_name(const struct call *c); /* the procedure's, a constant */
+void *call_args(const struct call *c);
 /* A call under way; NULL: it is answered. */
 struct call *call_find(const struct host *h, uint64_t id);
 
-/* ret is of the procedure's type, the caller's of this function; NULL where there is none. */
+/* ret is of the procedure's type, not changed; NULL where there is none. */
 void call_reply(struct call *c, const void *ret);
 /* code: libvirt's (rpc/error.h). */
 void call_fail(struct call *c, int code, const char *fmt, ...)
@@ -57,8 +57,11 @@ void call_fail(struct call *c, int code, const char *fmt, ...)
  * The guest of a call's argument, borrowed; NULL: there is none, and the call has failed
  * (VIR_ERR_NO_DOMAIN). By uuid; name is for the message.
  */
-struct dom *call_dom(struct call *c, const uint8_t uuid[DEF_UUID_SIZE], const char *name);
+struct dom *call_dom(struct call *c, const void *uuid, const char *name);
 /* False: other flags than `known` are set, and the call has failed, naming them. */
 bool call_flags(struct call *c, unsigned int flags, unsigned int known);
+
+/* The daemon ends: all that is left of calls is freed. */
+void call_drop_all(struct host *h);
 
 #endif

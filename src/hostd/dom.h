@@ -88,6 +88,12 @@ struct dom {
 	bool autostart;
 	bool incoming; /* is being received; not owned by this host yet */
 	bool found;    /* of a former daemon */
+	/* Of life.c: what is under way with its process. */
+	bool starting;	    /* until vmm_start's end: its failure is told there */
+	bool ending;	    /* its process and its part of the store are being ended */
+	int end_reason;	    /* what it is shut off for then */
+	int resume_reason;  /* DOM_RUNNING_*, for when it runs again */
+	struct list enders; /* who waits for the end */
 	struct dom_job job, last;
 	/* One changing call at a time. */
 	const char *holder; /* borrowed, a constant: the call's name; NULL: nobody */
@@ -151,5 +157,7 @@ void dom_take(struct host *h, struct dom *d, const char *what, dom_granted_fn *g
 void dom_release(struct host *h, struct dom *d);
 /* Refuses who has waited too long. To be called about every second. */
 void dom_expire(struct host *h);
+/* Refuses all who wait: the daemon ends. */
+void dom_refuse_waiters(struct host *h);
 
 #endif
