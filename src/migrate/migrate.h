@@ -112,7 +112,7 @@ struct mig_row {
 	uint8_t uuid[MIG_UUID_SIZE];
 	char guest[MIG_NAME_MAX];
 	char new_name[MIG_NAME_MAX]; /* dname; "": the same */
-	uint64_t epoch;
+	uint64_t epoch;		     /* that it leaves the source with, at both ends */
 	uint32_t flags;
 	bool arbiter;
 	bool was_running; /* source: before it was sent, so an abort resumes it */
@@ -121,6 +121,16 @@ struct mig_row {
 	uint64_t begun_ms, phase_ms; /* wall clock, Unix epoch */
 	char why[MIG_WHY_MAX];
 };
+
+/*
+ * The epoch of the guest on this host as the row has it: of a source before it is given the row's
+ * own, of one that kept it two more, at the destination one more, so that whoever runs it after an
+ * attempt does so in an epoch that was nobody's. *ret_given: that epoch was given away, or never
+ * was this host's: nothing of it or below may run here.
+ */
+uint64_t mig_row_epoch(const struct mig_row *row, bool *ret_given);
+/* 0; -EINVAL: no daemon of ours wrote it (strings, phase and side, outcome). */
+int mig_row_check(const struct mig_row *row);
 
 const char *mig_phase_name(enum mig_phase phase);
 const char *mig_outcome_name(enum mig_outcome outcome);
@@ -143,6 +153,7 @@ struct mig_msg {
 	struct mig_id id;
 	uint64_t epoch;
 	bool promise;	     /* FAILED: dropped is durable */
+	bool arbiter;	     /* START: the source's name is with the arbiter */
 	const char *why;     /* ABORT, FAILED, RETURN; never NULL; borrowed */
 	const uint8_t *blob; /* STATE; borrowed */
 	size_t blob_len;
@@ -153,15 +164,18 @@ enum mig_answer {
 	MIG_ANS_GRANTED, /* COMMIT, FAILED: it is given away */
 	MIG_ANS_REFUSED, /* COMMIT: it is not, and never will be; START, STATE: dropped */
 	MIG_ANS_OWNED,	 /* ABORT: too late, it runs here */
-	MIG_ANS_LATER,	 /* not decided yet: ask again */
+	MIG_ANS_LATER,	 /* not decided yet: ask again, after MIG_RETRY_MS */
 	MIG_ANSWERS,
 };
+const char *mig_msg_name(enum mig_msg_type type);
+const char *mig_answer_name(enum mig_answer answer);
 
 /* ---- effects ---- */
 
 enum mig_effect_type {
 	/* Send msg to the peer at address, again after MIG_RETRY_MS and after each reconnection
-	 * until migrator_answer; at most one of each type and migration is under way. */
+	 * until migrator_answer, also while the answer is MIG_ANS_LATER; at most one of each type
+	 * and migration is under way. msg is borrowed for this call: what it points to, too. */
 	MIG_DO_CALL,
 	MIG_DO_CALL_CANCEL, /* no answer to that type is needed any more */
 	MIG_DO_ANSWER,	    /* to a peer's call: answer, why */
@@ -201,7 +215,8 @@ enum mig_effect_type {
 struct mig_effect {
 	enum mig_effect_type type;
 	struct mig_id id;
-	const struct mig_row *row; /* borrowed, for this call: as it is now */
+	/* Borrowed, for this call: as it is durable. NULL: an ANSWER about an id not known. */
+	const struct mig_row *row;
 	uint64_t call, link;	   /* REPLY: call. ANSWER: link and call as given to peer_call */
 	const struct mig_msg *msg; /* CALL; CALL_CANCEL: its type alone */
 	enum mig_answer answer;	   /* ANSWER */
@@ -302,7 +317,13 @@ void migrator_client_closed(struct migrator *m, uint64_t client);
 
 /* ---- what happened ---- */
 
-/* A peer's call; MIG_DO_ANSWER with the same link and call answers it. */
+/*
+ * A peer's call; MIG_DO_ANSWER with the same link and call answers it, maybe much later: a call
+ * that cannot be answered yet is kept until it can, and answered LATER when it is repeated
+ * meanwhile. That it comes from that migration's peer is the owner's to check (migrator_find,
+ * row->peer; of an OFFLINE source, which has never heard of its destination, the name is not
+ * known).
+ */
 void migrator_peer_call(struct migrator *m, const struct mig_msg *msg, uint64_t link,
 			uint64_t call);
 /* An answer to MIG_DO_CALL. why never NULL. */
@@ -339,9 +360,12 @@ void migrator_arbiter(struct migrator *m, const struct mig_id *id, enum mig_arbi
  */
 void migrator_found(struct migrator *m, const struct mig_id *id, bool process, bool received);
 
-/* ---- questions ---- */
+/* ---- questions: rows are told as they are durable, that is as of the last flush ---- */
 
-/* The migration of the guest that is not done yet; NULL: none. Borrowed, until the next call. */
+/*
+ * The migration that the guest is busy with; NULL: none. One that is over on this host, and of
+ * which only the peer has to hear yet, is none. Borrowed, until the next call.
+ */
 const struct mig_row *migrator_job(const struct migrator *m, const uint8_t *uuid);
 const struct mig_row *migrator_find(const struct migrator *m, const struct mig_id *id);
 /* Each row, oldest first, done ones, too. */

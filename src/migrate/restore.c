@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal's rows become migrations again. Only the newest row of a guest, the one of the
+ * highest epoch, does anything to the guest: what older ones asked for is done, and at most their
+ * peers have not heard of it.
+ */
+#include "migrate/machine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fault.h"
+
+/* In the order in which they began, as they were before. */
+static void place(struct migrator *m, struct migration *g)
+{
+	struct migration *other, *after = NULL;
+
+	list_remove(&g->link);
+	list_for_each(other, &m->all, link) {
+		if (other->row.begun_ms > g->row.begun_ms) {
+			after = other;
+			break;
+		}
+	}
+	list_append(after ? &after->link : &m->all, &g->link);
+}
+
+static bool is_superseded(const struct migration *g)
+{
+	const struct migration *other;
+
+	list_for_each(other, &g->m->all, link) {
+		if (memcmp(other->row.uuid, g->row.uuid, MIG_UUID_SIZE) == 0 &&
+		    other->row.epoch > g->row.epoch)
+			return true;
+	}
+	return false;
+}
+
+static int row_take(struct migrator *m, const struct mig_row *row)
+{
+	struct migration *g;
+
+	if (mig_row_check(row) || migration_find(m, &row->id))
+		return FAULT(-EINVAL);
+	g = migration_new(m, &row->id, row->side, row->phase);
+	if (!g)
+		return FAULT(-ENOMEM);
+	g->row = g->shown = *row;
+	g->is_shown = g->was_shown = g->journalled = g->restored = true;
+	if (row->phase == MIG_DONE) {
+		m->n_jobs--;
+		m->n_done++;
+		g->settled = true;
+	}
+	place(m, g);
+	return 0;
+}
+
+int migrator_restore(struct migrator *m, const struct mig_row *rows, size_t n, uint64_t wall_ms,
+		     uint64_t now_ms)
+{
+	struct migration *g;
+	int r = 0;
+
+	m->now_ms = now_ms;
+	m->wall_ms = wall_ms;
+	for (size_t i = 0; i < n && !r; i++)
+		r = row_take(m, &rows[i]);
+	if (r) {
+		list_for_each(g, &m->all, link)
+			migration_free(g);
+		return r;
+	}
+	list_for_each(g, &m->all, link) {
+		if (g->row.phase == MIG_DONE)
+			continue;
+		if (g->row.side == MIG_SOURCE)
+			source_restore(g, is_superseded(g));
+		else
+			dest_restore(g, is_superseded(g));
+		migration_settle(g);
+	}
+	return 0;
+}
