@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/domain_map.h"
 #include "base/own.h"
 #include "conn/ring.h"
 #include "drover/image.h"
 #include "gen.h"
+#include "image/domain_map.h"
 #include "state/domain_image.h"
 #include "wire/path.h"
 
@@ -503,10 +503,11 @@ static bool rename_image(struct move *m, struct view *v, uint16_t from, uint16_t
 	char *told;
 	size_t told_len;
 	FILE *report = open_memstream(&told, &told_len);
+	struct domain_image_map map = { .from = from, .to = to, .report = report };
 	int r;
 
 	assert(report);
-	r = domain_image_map(&image, from, to, &mapped, report, m->why, sizeof(m->why));
+	r = domain_image_map(&image, &map, &mapped, m->why, sizeof(m->why));
 	fclose(report);
 	free(told);
 	free(v->image);
