@@ -9,6 +9,8 @@
 const struct vmm_backend *vmm_backend_find(const char *name)
 {
 	static const struct vmm_backend *(*const backends[])(void) = {
+		qemu_backend,
+		sim_backend,
 		NULL,
 	};
 

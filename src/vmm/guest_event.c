@@ -80,7 +80,7 @@ void vmm_guest_enter(struct vmm_guest *g, enum vmm_state state, enum vmm_reason 
 	struct vmm *v = g->v;
 
 	g->reason = reason;
-	if (g->state == state)
+	if (g->state == state && reason != VMM_REBOOTED)
 		return;
 	g->state = state;
 	v->events->changed(v->data, g, state, reason);

@@ -145,7 +145,11 @@ int process_find(struct vmm_guest *g)
 		return errno == ESRCH ? 0 : FAULT(-errno);
 	/* read after the descriptor was taken: if it matches, the descriptor is that process's */
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (stat_read(path, &st) < 0 || st.start != start || st.state == 'Z' || st.state == 'X') {
+	if (stat_read(path, &st) < 0)
+		st = (struct process_stat){ .state = 'X' };
+	if (st.start == start && st.state == 'Z')
+		waitpid(pid, NULL, WNOHANG); /* where it is a child of ours, after all */
+	if (st.start != start || st.state == 'Z' || st.state == 'X') {
 		close(g->pidfd);
 		g->pidfd = -1;
 		return 0;

@@ -71,9 +71,14 @@ struct vmm_progress {
  * from vmm_open). None may call vmm_free; any may call the functions below.
  */
 struct vmm_events {
-	/* A guest of a former daemon, before anything else about it. */
+	/*
+	 * A guest of a former daemon, before anything else about it; its state is known then, but
+	 * VMM_STARTING where its process has not answered yet. Where the process has ended,
+	 * changed to VMM_GONE follows at once.
+	 */
 	void (*found)(void *data, struct vmm_guest *guest);
-	/* The state differs from before. On VMM_GONE the guest is to be vmm_guest_free'd. */
+	/* The state differs from before, or it rebooted (VMM_RUNNING again). On VMM_GONE the guest
+	 * is to be vmm_guest_free'd. */
 	void (*changed)(void *data, struct vmm_guest *guest, enum vmm_state state,
 			enum vmm_reason reason);
 	void (*progress)(void *data, struct vmm_guest *guest, const struct vmm_progress *p);
