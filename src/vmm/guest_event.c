@@ -88,7 +88,8 @@ void vmm_guest_enter(struct vmm_guest *g, enum vmm_state state, enum vmm_reason 
 
 void vmm_guest_progress(struct vmm_guest *g, const struct vmm_progress *p)
 {
-	if (g->sending || g->receiving)
+	/* What a migration that is over took may be known only a moment later. */
+	if (g->sending || g->receiving || g->reason == VMM_MIGRATING)
 		g->v->events->progress(g->v->data, g, p);
 }
 

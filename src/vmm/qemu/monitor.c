@@ -52,7 +52,8 @@ static void serve(struct qemu_guest *qg)
 	if (!qg->q)
 		return;
 	if (qmp_serve(qg->q, vmm_now_ms()) < 0) {
-		log_info("guest %s: %s", qg->g->name, qmp_why(qg->q));
+		if (!qg->g->destroying)
+			log_info("guest %s: %s", qg->g->name, qmp_why(qg->q));
 		qemu_monitor_close(qg);
 		connect_later(qg);
 		return;

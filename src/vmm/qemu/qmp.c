@@ -376,7 +376,7 @@ static int receive(struct qmp *q, uint64_t now_ms)
 			 MSG_DONTWAIT);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : over(q, -errno, "cannot be read");
+		return errno == EAGAIN || errno == EINTR ? 0 : over(q, -errno, strerror(errno));
 	if (!n)
 		return over(q, -ECONNRESET, "it was closed");
 	q->line_len += (size_t)n;
@@ -428,7 +428,7 @@ static int transmit(struct qmp *q)
 		if (r == EAGAIN)
 			return 0;
 		if (r)
-			return over(q, -r, "cannot be written");
+			return over(q, -r, strerror(r));
 		if (c->sent == c->len) {
 			list_remove(&c->link);
 			list_append(&q->waiting, &c->link);

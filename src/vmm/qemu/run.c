@@ -135,6 +135,13 @@ static void on_resume(struct qemu_guest *qg)
 	qemu_run_enter(qg, VMM_RUNNING, qg->start ? VMM_BOOTED : VMM_BY_USER);
 }
 
+/* A reset of a guest that stands still is a part of something else. */
+static void on_reset(struct qemu_guest *qg)
+{
+	if (qg->g->state == VMM_RUNNING)
+		qemu_run_enter(qg, VMM_RUNNING, VMM_REBOOTED);
+}
+
 static void on_migration(struct qemu_guest *qg, struct json_object *data)
 {
 	qemu_transfer_entered(qg, qemu_mig_of(qmp_text(data, "status")));
@@ -157,6 +164,8 @@ void qemu_run_event(void *data, const char *name, struct json_object *event_data
 		on_stop(qg);
 	else if (!strcmp(name, "RESUME"))
 		on_resume(qg);
+	else if (!strcmp(name, "RESET"))
+		on_reset(qg);
 	else if (!strcmp(name, "MIGRATION"))
 		on_migration(qg, event_data);
 	else if (!strcmp(name, "MIGRATION_PASS"))

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The backend with the real emulator and a guest that counts: what it does is seen in its ticks.
+ * Skipped by name where there is no emulator.
+ */
+#include "vmm/qemu/host_test.h"
+
+#define MIGRATION_ID "00112233-4455-6677-8899-aabbccddeeff"
+
+#define LIVE_TEST(test) cmocka_unit_test_teardown(test, host_reap)
+
+#define NEED_EMULATOR()                                                                            \
+	do {                                                                                       \
+		if (host_lacks()) {                                                                \
+			print_message("# %s\n", host_lacks());                                     \
+			skip();                                                                    \
+		}                                                                                  \
+	} while (0)
+
+static void starts_pauses_resumes_and_is_destroyed(void **state)
+{
+	struct host *h;
+	long before;
+
+	(void)state;
+	NEED_EMULATOR();
+	h = host_new();
+	host_start(h, 0, NULL);
+	assert_int_equal(h->state, VMM_RUNNING);
+	assert_int_equal(h->reason, VMM_BOOTED);
+	host_await(h, NULL, host_ticks(h, NULL) >= 3);
+	assert_true(vmm_guest_cpu_ns(h->guest) > 0);
+	assert_null(vmm_guest_pty(h->guest, 0));
+	assert_non_null(vmm_guest_pty(h->guest, 1));
+
+	host_call(h, vmm_pause);
+	assert_int_equal(h->done_err, 0);
+	assert_int_equal(h->state, VMM_PAUSED);
+	before = host_ticks(h, NULL);
+	host_call(h, vmm_pause);
+	assert_int_equal(h->done_err, 0);
+	host_call(h, vmm_resume);
+	assert_int_equal(h->done_err, 0);
+	assert_int_equal(h->state, VMM_RUNNING);
+	host_await(h, NULL, host_ticks(h, NULL) >= before + 2);
+
+	host_destroy(h);
+	assert_int_equal(h->reason, VMM_BY_USER);
+	assert_int_equal(access(h->run, R_OK), 0);
+	host_free(h);
+}
+
+static void starts_paused_and_ticks_only_when_resumed(void **state)
+{
+	struct host *h;
+
+	(void)state;
+	NEED_EMULATOR();
+	h = host_new();
+	host_start(h, VMM_START_PAUSED, NULL);
+	assert_int_equal(h->state, VMM_PAUSED);
+	assert_int_equal(host_ticks(h, NULL), 0);
+	host_call(h, vmm_resume);
+	host_await(h, NULL, host_ticks(h, NULL) >= 1);
+	host_free(h);
+}
+
+static void shutdown_and_reboot_reach_the_guest(void **state)
+{
+	struct host *h;
+
+	(void)state;
+	NEED_EMULATOR();
+	h = host_new();
+	host_start(h, 0, NULL);
+	host_await(h, NULL, host_ticks(h, NULL) >= 2);
+	host_call(h, vmm_reboot);
+	host_await(h, NULL, h->n_rebooted > 0);
+	assert_int_equal(unlink(h->serial), 0); /* it counts from 1 again */
+	host_call(h, vmm_shutdown);
+	assert_int_equal(h->done_err, 0);
+	host_await(h, NULL, host_ticks(h, NULL) == 0 || h->state == VMM_GONE);
+	/* Pressed before the guest looked for it after its reboot, the button is not seen. */
+	for (int i = 0; i < 100 && h->state != VMM_GONE; i++) {
+		struct host *hosts[] = { h };
+		uint64_t end = host_now_us() + 100000;
+
+		(void)vmm_shutdown(h->guest, NULL, NULL);
+		while (h->state != VMM_GONE && host_round(hosts, 1, end))
+			;
+	}
+	assert_int_equal(h->state, VMM_GONE);
+	assert_int_equal(h->reason, VMM_SHUTDOWN);
+	host_free(h);
+}
+
+/* Two hosts, a guest that runs on a, one that waits on b, and a stream between them. */
+struct pair {
+	struct host *a, *b;
+	int to_b, to_a;
+};
+
+static struct pair pair_new(void)
+{
+	struct pair p = { host_new(), host_new(), -1, -1 };
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	p.to_b = sv[0];
+	p.to_a = sv[1];
+	host_start(p.a, 0, NULL);
+	host_start(p.b, VMM_START_INCOMING, MIGRATION_ID);
+	assert_int_equal(p.b->state, VMM_INCOMING);
+	host_await(p.a, p.b, host_ticks(p.a, NULL) >= 3);
+	return p;
+}
+
+static void pair_free(struct pair *p)
+{
+	host_free(p->a);
+	host_free(p->b);
+}
+
+static void pair_send(struct pair *p, const struct vmm_send_options *opt)
+{
+	assert_int_equal(vmm_receive(p->b->guest, p->to_a), 0);
+	p->a->n_done = 0;
+	assert_int_equal(vmm_send(p->a->guest, p->to_b, opt, host_done, p->a), 0);
+}
+
+/* b runs on where a stopped: neither a tick twice, nor one left out. */
+static void assert_moved(struct pair *p)
+{
+	long last, first;
+
+	host_await(p->a, p->b, host_ticks(p->b, NULL) >= 3);
+	last = host_ticks(p->a, NULL);
+	assert_true(host_ticks(p->b, &first) > 0);
+	assert_int_equal(first, last + 1);
+}
+
+static void a_guest_is_sent_and_goes_on_where_it_stopped(void **state)
+{
+	static const struct vmm_send_options options[] = {
+		{ .live = true },
+		{ .live = true, .compressed = true, .auto_converge = true },
+		{ .live = false, .downtime_ms = 100 },
+	};
+
+	(void)state;
+	NEED_EMULATOR();
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		struct pair p = pair_new();
+
+		pair_send(&p, &options[i]);
+		host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+		assert_int_equal(p.a->n_done, 1);
+		assert_int_equal(p.a->done_err, 0);
+		assert_int_equal(p.a->sent_err, 0);
+		assert_int_equal(p.b->received_err, 0);
+		assert_int_equal(p.a->n_stopped, 1);
+		assert_int_equal(p.a->state, VMM_PAUSED);
+		assert_int_equal(p.b->state, VMM_PAUSED);
+		assert_true(vmm_guest_is_received(p.b->guest));
+		host_call(p.b, vmm_resume);
+		assert_int_equal(p.b->done_err, 0);
+		print_message("# stopped to running: %" PRIu64 " us, sent %" PRIu64
+			      ", received %" PRIu64 "\n",
+			      p.b->running_us - p.a->stopped_us, p.a->sent_us - p.a->stopped_us,
+			      p.b->received_us - p.a->stopped_us);
+		assert_moved(&p);
+		host_await(p.a, NULL, p.a->progress.memory_total > 64u << 20);
+		assert_true(p.a->n_iterations > 0);
+		pair_free(&p);
+	}
+}
+
+/* What was sent and is not wanted by the destination runs on here. */
+static void a_guest_that_was_sent_is_resumed_when_the_other_is_gone(void **state)
+{
+	struct vmm_send_options opt = { .live = true };
+	struct pair p;
+	long before;
+
+	(void)state;
+	NEED_EMULATOR();
+	p = pair_new();
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+	host_destroy(p.b);
+	before = host_ticks(p.a, NULL);
+	host_call(p.a, vmm_resume);
+	assert_int_equal(p.a->done_err, 0);
+	host_await(p.a, NULL, host_ticks(p.a, NULL) >= before + 3);
+	pair_free(&p);
+}
+
+static void a_cancelled_guest_runs_on(void **state)
+{
+	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 4u << 20 };
+	struct pair p;
+	long before;
+
+	(void)state;
+	NEED_EMULATOR();
+	p = pair_new();
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_progress >= 2);
+	assert_true(p.a->progress.memory_remaining > 0);
+	assert_int_equal(vmm_send_cancel(p.a->guest), 0);
+	host_await(p.a, p.b, p.a->n_sent);
+	assert_int_equal(p.a->sent_err, -ECANCELED);
+	host_call(p.a, vmm_resume);
+	assert_int_equal(p.a->done_err, 0);
+	before = host_ticks(p.a, NULL);
+	host_await(p.a, NULL, host_ticks(p.a, NULL) >= before + 3);
+	/* What has half a guest is of no use, and says so, or waits to be destroyed. */
+	host_await(p.b, NULL, p.b->n_received && p.b->state == VMM_GONE);
+	assert_true(p.b->received_err < 0);
+	pair_free(&p);
+}
+
+static void a_guest_whose_destination_dies_runs_on(void **state)
+{
+	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 4u << 20 };
+	struct pair p;
+	long before;
+
+	(void)state;
+	NEED_EMULATOR();
+	p = pair_new();
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_progress >= 1);
+	host_destroy(p.b);
+	host_await(p.a, NULL, p.a->n_sent);
+	assert_true(p.a->sent_err < 0);
+	assert_true(p.a->why[0]);
+	host_call(p.a, vmm_resume);
+	before = host_ticks(p.a, NULL);
+	host_await(p.a, NULL, host_ticks(p.a, NULL) >= before + 3);
+	pair_free(&p);
+}
+
+static void a_slow_sending_is_sped_up(void **state)
+{
+	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 1u << 20 };
+	struct pair p;
+
+	(void)state;
+	NEED_EMULATOR();
+	p = pair_new();
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_progress >= 1);
+	opt.bandwidth_bps = 0;
+	assert_int_equal(vmm_send_tune(p.a->guest, &opt), 0);
+	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+	assert_int_equal(p.a->sent_err, 0);
+	host_call(p.b, vmm_resume);
+	assert_moved(&p);
+	pair_free(&p);
+}
+
+static void a_stream_that_is_no_guest_is_refused(void **state)
+{
+	static const char nonsense[4096] = "this is no guest";
+	struct host *b;
+	int sv[2];
+
+	(void)state;
+	NEED_EMULATOR();
+	b = host_new();
+	host_start(b, VMM_START_INCOMING, MIGRATION_ID);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(vmm_receive(b->guest, sv[1]), 0);
+	assert_int_equal(write(sv[0], nonsense, sizeof(nonsense)), sizeof(nonsense));
+	host_await(b, NULL, b->n_received && b->state == VMM_GONE);
+	assert_true(b->received_err < 0);
+	close(sv[0]);
+	host_free(b);
+}
+
+static void an_emulator_that_does_not_start_says_so(void **state)
+{
+	struct guest_def *def;
+	struct host *h;
+
+	(void)state;
+	NEED_EMULATOR();
+	h = host_new();
+	def = host_def(h);
+	free(def->disks[0].source);
+	def->disks[0].source = strdup("/nowhere");
+	assert_int_equal(vmm_start(h->v, def, 0, 1, NULL, host_done, h, &h->guest), 0);
+	def_free(def);
+	host_await(h, NULL, h->n_done && h->state == VMM_GONE);
+	assert_true(h->done_err < 0);
+	host_free(h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LIVE_TEST(starts_pauses_resumes_and_is_destroyed),
+		LIVE_TEST(starts_paused_and_ticks_only_when_resumed),
+		LIVE_TEST(shutdown_and_reboot_reach_the_guest),
+		LIVE_TEST(a_guest_is_sent_and_goes_on_where_it_stopped),
+		LIVE_TEST(a_guest_that_was_sent_is_resumed_when_the_other_is_gone),
+		LIVE_TEST(a_cancelled_guest_runs_on),
+		LIVE_TEST(a_guest_whose_destination_dies_runs_on),
+		LIVE_TEST(a_slow_sending_is_sped_up),
+		LIVE_TEST(a_stream_that_is_no_guest_is_refused),
+		LIVE_TEST(an_emulator_that_does_not_start_says_so),
+	};
+
+	return cmocka_run_group_tests_name("vmm/qemu", tests, NULL, NULL);
+}
