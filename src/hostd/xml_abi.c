@@ -68,6 +68,8 @@ static int same_machine(struct xml_in *in, const struct guest_def *src, const st
 	if (!r)
 		r = same_text(in, "<cpu> model", src->cpu_model, dst->cpu_model);
 	if (!r)
+		r = same_text(in, "<cpu> features", src->cpu_features, dst->cpu_features);
+	if (!r)
 		r = same_text(in, "<clock> offset", src->clock_offset, dst->clock_offset);
 	return r;
 }

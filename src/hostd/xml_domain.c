@@ -201,15 +201,41 @@ static int close_feature(struct xml_in *in, const xmlNode *node, void *object)
 	return 0;
 }
 
+/* One more word of the list. */
+static int close_cpu_feature(struct xml_in *in, const xmlNode *node, void *object)
+{
+	CLEANUP(xml_string) char *name = xml_attr_copy(node, "name");
+	CLEANUP(xml_string) char *policy = xml_attr_copy(node, "policy");
+	bool off = policy && !strcmp(policy, "disable");
+	struct guest_def *def = object;
+	char *list;
+
+	if (!name || !xml_is_word(name, 64))
+		return xml_refuse(
+			in, XML_ERR_XML_ERROR,
+			"element <feature> at line %u: attribute 'name' is missing, or no "
+			"name",
+			xml_line(node));
+	if (asprintf(&list, "%s%s%s=%s", def->cpu_features ? def->cpu_features : "",
+		     def->cpu_features ? "," : "", name, off ? "off" : "on") < 0)
+		return FAULT(-ENOMEM);
+	free(def->cpu_features);
+	def->cpu_features = list;
+	return 0;
+}
+
 static int close_seclabel(struct xml_in *in, const xmlNode *node, void *object)
 {
 	CLEANUP(xml_string) char *type = xml_attr_copy(node, "type");
 
-	(void)object;
 	if (type && !strcmp(type, "none"))
+		return xml_keep(in, node, &((struct guest_def *)object)->kept[DEF_KEPT_SECLABEL]);
+	/* What its host is to choose: nothing, here. */
+	if (type && !strcmp(type, "dynamic"))
 		return 0;
 	return xml_refuse(in, XML_ERR_CONFIG_UNSUPPORTED,
-			  "element <seclabel> at line %u: only type 'none' is supported",
+			  "element <seclabel> at line %u: only types 'none' and 'dynamic' are "
+			  "supported",
 			  xml_line(node));
 }
 
@@ -223,6 +249,7 @@ static const char *const clock_offsets[] = { "utc", "localtime", "variable", NUL
 static const char *const clock_adjustments[] = { "0", "reset", NULL };
 static const char *const word_utc[] = { "utc", NULL };
 static const char *const arches[] = { "x86_64", "i686", NULL };
+static const char *const policies[] = { "require", "disable", NULL };
 static const char *const cpu_modes[] = { "custom", "host-model", "host-passthrough", "maximum",
 					 NULL };
 
@@ -283,7 +310,14 @@ static const struct xml_value cpu_model_attrs[] = {
 	{ "fallback", XML_KEPT, .at = DEF_KEPT_AT(DEF_KEPT_CPU_MODEL) },
 	{ 0 },
 };
+static const struct xml_value cpu_feature_attrs[] = {
+	{ "name", .kind = XML_PASSED },
+	{ "policy", .kind = XML_ONLY, .words = policies },
+	{ 0 },
+};
 static const struct xml_element cpu_children[] = {
+	{ "feature", .attrs = cpu_feature_attrs, .text = XML_NO_TEXT, .many = true,
+	  .close = close_cpu_feature },
 	{ "model", .attrs = cpu_model_attrs,
 	  .text = { .kind = XML_TEXT, .at = DEF_AT(cpu_model) } },
 	{ 0 },
@@ -320,6 +354,12 @@ static const char *const types_of_guests[] = { "qemu", "kvm", "xen", "test", NUL
 static const struct xml_value seclabel_attrs[] = {
 	{ "type", .kind = XML_PASSED },
 	{ "model", .kind = XML_PASSED },
+	{ "relabel", .kind = XML_PASSED },
+	{ 0 },
+};
+static const struct xml_element seclabel_children[] = {
+	{ "label", .text = { .kind = XML_PASSED } },
+	{ "imagelabel", .text = { .kind = XML_PASSED } },
 	{ 0 },
 };
 
@@ -347,8 +387,8 @@ static const struct xml_element domain_children[] = {
 	ACTION("on_crash", on_crash),
 	KEPT("pm", DEF_KEPT_PM),
 	{ "devices", .all_of = xml_devices },
-	{ "seclabel", .attrs = seclabel_attrs, .text = XML_NO_TEXT, .many = true, .kept = true,
-	  .kept_at = DEF_KEPT_AT(DEF_KEPT_SECLABEL), .close = close_seclabel },
+	{ "seclabel", .attrs = seclabel_attrs, .children = seclabel_children, .text = XML_NO_TEXT,
+	  .many = true, .close = close_seclabel },
 	{ 0 },
 };
 
@@ -426,7 +466,7 @@ static int finish_machine(struct xml_in *in, struct guest_def *def)
 		r = xml_set(&def->arch, "x86_64");
 	if (!r && !def->machine && def->type == DEF_XEN)
 		r = xml_set(&def->machine, xen[def->os]);
-	if (!r && !def->cpu_mode && def->cpu_model)
+	if (!r && !def->cpu_mode && (def->cpu_model || def->cpu_features))
 		r = xml_set(&def->cpu_mode, "custom");
 	if (r || def->emulator || (def->type != DEF_QEMU && def->type != DEF_KVM))
 		return r;

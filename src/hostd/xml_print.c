@@ -77,28 +77,43 @@ static void print_features(FILE *f, const struct guest_def *def)
 	(void)fputs("  </features>\n", f);
 }
 
+/* "hypervisor=on,svm=off" */
+static void print_cpu_features(FILE *f, const char *list)
+{
+	while (list && *list) {
+		int name = (int)strcspn(list, "="), all = (int)strcspn(list, ",");
+
+		(void)fprintf(f, "    <feature policy='%s' name='%.*s'/>\n",
+			      all - name == 3 ? "require" : "disable", name, list);
+		list += all + (list[all] == ',');
+	}
+}
+
 static void print_cpu(FILE *f, const struct guest_def *def)
 {
 	const char *attrs = def->kept[DEF_KEPT_CPU];
 	const char *model_attrs = def->kept[DEF_KEPT_CPU_MODEL];
+	const char *features = def->cpu_features;
 
 	if (!def->cpu_mode && !attrs && !model_attrs)
 		return;
 	(void)fputs("  <cpu", f);
 	xml_put_attr(f, "mode", def->cpu_mode);
 	(void)fputs(attrs ? attrs : "", f);
-	if (!def->cpu_model && !model_attrs) {
+	if (!def->cpu_model && !model_attrs && !features) {
 		(void)fputs("/>\n", f);
 		return;
 	}
-	(void)fprintf(f, ">\n    <model%s", model_attrs ? model_attrs : "");
+	(void)fputs(">\n", f);
+	if (def->cpu_model || model_attrs)
+		(void)fprintf(f, "    <model%s%s", model_attrs ? model_attrs : "",
+			      def->cpu_model ? ">" : "/>\n");
 	if (def->cpu_model) {
-		(void)fputc('>', f);
 		xml_put_escaped(f, def->cpu_model, false);
-		(void)fputs("</model>\n  </cpu>\n", f);
-	} else {
-		(void)fputs("/>\n  </cpu>\n", f);
+		(void)fputs("</model>\n", f);
 	}
+	print_cpu_features(f, features);
+	(void)fputs("  </cpu>\n", f);
 }
 
 static void print_clock(FILE *f, const struct guest_def *def)

@@ -39,6 +39,7 @@ static const size_t def_strings[] = {
 	offsetof(struct guest_def, boot),
 	offsetof(struct guest_def, cpu_mode),
 	offsetof(struct guest_def, cpu_model),
+	offsetof(struct guest_def, cpu_features),
 	offsetof(struct guest_def, clock_offset),
 	offsetof(struct guest_def, emulator),
 	offsetof(struct guest_def, video_model),

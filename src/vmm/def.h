@@ -128,6 +128,7 @@ struct guest_def {
 	char *boot;	       /* "hd,cdrom", in order */
 	unsigned int features; /* enum def_feature */
 	char *cpu_mode, *cpu_model;
+	char *cpu_features; /* "hypervisor=on,svm=off", in order */
 	char *clock_offset;
 	enum def_action on_poweroff, on_reboot, on_crash;
 	char *emulator;
