@@ -421,6 +421,10 @@ static int import_image(struct hstore_seat *s, struct hstore_job *job, const str
 		r = with_page(s, m.domid, NULL, b->page);
 	if (!r)
 		r = map_image(s, job, b, m.domid, &mapped);
+	/* From now on it is no more one that only waits for its image. */
+	m.state = HSTORE_MAKING;
+	if (!r)
+		r = mark_write(s, job->uuid_text, &m);
 	if (!r)
 		r = give(s, m.domid, &mapped);
 	if (!r)
