@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XDR from and to memory. A body is taken whole or not at all: what was decoded, encoded again, is
- * as long as what came, or some of it was not looked at (octets at the end, or after a string's
- * NUL).
+ * what came, or some of it was not looked at (octets at the end, or after a string's NUL).
  */
 #include "rpc/code.h"
 
@@ -31,10 +30,26 @@ void rpc_code_free(xdrproc_t fn, void *obj, size_t obj_size)
 	memset(obj, 0, obj_size);
 }
 
+/* 0: obj says all that body does; EPROTO; ENOMEM. */
+static int code_compare(xdrproc_t fn, const uint8_t *body, size_t len, void *obj)
+{
+	char *again = malloc(len + 1);
+	bool same;
+	XDR x;
+
+	if (!again)
+		return ENOMEM;
+	xdrmem_create(&x, again, (unsigned int)len, XDR_ENCODE);
+	same = code_run(fn, &x, obj) && xdr_getpos(&x) == len && !memcmp(again, body, len);
+	xdr_destroy(&x);
+	free(again);
+	return same ? 0 : EPROTO;
+}
+
 int rpc_code_read(xdrproc_t fn, const uint8_t *body, size_t len, void *obj, size_t obj_size)
 {
+	int r = EPROTO;
 	XDR x;
-	bool fine;
 
 	if (obj)
 		memset(obj, 0, obj_size);
@@ -44,13 +59,12 @@ int rpc_code_read(xdrproc_t fn, const uint8_t *body, size_t len, void *obj, size
 		return EPROTO;
 	/* It only reads; its argument is as it is because it writes, too. */
 	xdrmem_create(&x, (char *)(uintptr_t)body, (unsigned int)len, XDR_DECODE);
-	fine = code_run(fn, &x, obj);
-	fine = fine && xdr_getpos(&x) == len;
+	if (code_run(fn, &x, obj) && xdr_getpos(&x) == len)
+		r = code_compare(fn, body, len, obj);
 	xdr_destroy(&x);
-	if (fine && xdr_sizeof(fn, obj) == len)
-		return 0;
-	rpc_code_free(fn, obj, obj_size);
-	return EPROTO;
+	if (r)
+		rpc_code_free(fn, obj, obj_size);
+	return r;
 }
 
 int rpc_code_frame(const struct rpc_head *head, xdrproc_t fn, const void *obj, uint8_t **ret,

@@ -136,7 +136,7 @@ static const struct rpc_proc peer_procs[] = {
 	BOTH(PEER_ABORT, peer_msg, peer_ans),	   BOTH(PEER_COMMIT, peer_msg, peer_ans),
 	BOTH(PEER_FAILED, peer_msg, peer_ans),	   BOTH(PEER_TAKEN, peer_msg, peer_ans),
 	BOTH(PEER_RETURN, peer_msg, peer_ans),	   BOTH(PEER_HELLO, peer_hello, peer_hello),
-	BOTH(PEER_STATUS, peer_hello, peer_hello),
+	BOTH(PEER_STATUS, peer_hello, peer_hello), BOTH(PEER_LIST, peer_list_args, peer_list_ret),
 };
 
 const struct rpc_proc *rpc_proc_table(uint32_t program, size_t *ret_n)
