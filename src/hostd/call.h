@@ -21,6 +21,7 @@ struct call;
 enum {				 /* struct proc's flags */
        PROC_EARLY = 1u << 0,	 /* before the connection was opened */
        PROC_READ_ONLY = 1u << 1, /* a read-only connection may */
+       PROC_PEER = 1u << 2,	 /* of the program of peers, and for them alone */
 };
 
 /*

@@ -104,6 +104,8 @@ struct dom {
 	unsigned int refs;
 	bool removed;
 	struct list dead;
+	uint64_t migrate_speed_bps;   /* of migrations for which nothing is said; 0: no limit */
+	uint32_t migrate_downtime_ms; /* 0: the backend's default */
 	void *migration; /* src/hostd/migration*.c's own */
 };
 

@@ -22,6 +22,7 @@ enum { /* VIR_DOMAIN_EVENT_ID_* that there are */
        EVENT_ID_REBOOT = 1,
        EVENT_ID_MIGRATION_ITERATION = 20,
        EVENT_ID_JOB_COMPLETED = 21,
+       EVENT_IDS = 27, /* others are subscribed to, and never happen */
 };
 
 enum event_lifecycle { /* VIR_DOMAIN_EVENT_* */

@@ -38,7 +38,10 @@ struct rpc_conn *caller_conn(const struct caller *c);
 bool caller_is_read_only(const struct caller *c);
 /* CONNECT_OPEN was answered. */
 bool caller_is_open(const struct caller *c);
-void caller_set_open(struct caller *c, bool open, const char *uri);
+/* -ENOMEM. */
+int caller_set_open(struct caller *c, bool open, const char *uri);
+/* For the rest of its life. */
+void caller_set_read_only(struct caller *c);
 const char *caller_uri(const struct caller *c); /* as given to CONNECT_OPEN; "" */
 /*
  * Whether it may speak as another daemon: on a unix socket root or the daemon's own user; with TLS
@@ -55,7 +58,7 @@ void caller_close(struct caller *c, const char *why);
 struct list *caller_calls(struct caller *c);
 struct list *caller_subscriptions(struct caller *c);
 
-/* Frames of libvirt's program (call.c). */
+/* Frames of libvirt's program and of peers' (call.c). */
 void call_frame(struct host *h, struct caller *c, const struct rpc_frame *f);
 /* It is gone: its calls go on, their answers nowhere. */
 void call_forget(struct caller *c);

@@ -41,7 +41,11 @@ struct host {
 	const struct hostd_hooks *hooks; /* never NULL */
 	struct registry doms;
 	struct list subscriptions; /* event.h */
-	struct front *front;	   /* owned: listeners, callers, the calls under way */
+	struct front *front;	   /* owned: listeners and callers */
+	struct list life;	   /* of life.c: what is under way */
+	struct list calls;	   /* under way, call.h */
+	size_t n_calls;
+	uint64_t last_id; /* of callers and calls */
 	uint8_t uuid[DEF_UUID_SIZE];
 	char name[256]; /* of the host, as settings or the system say it */
 	char *defs_dir; /* owned: <state_dir>/domains */
@@ -68,6 +72,9 @@ enum hostd_change {
 struct hostd_hooks {
 	/* Migration's own procedures (call.h), after which comes one with the number 0. */
 	const struct proc *procs;
+	const struct proc *peer_procs; /* what other daemons may call; the same */
+	/* Bits of 1 << VIR_DRV_FEATURE_* that it answers for. */
+	uint64_t features;
 	/* 0; or one of libvirt's codes with text: the change is refused now, because of a migration
 	 * (which text names). */
 	int (*may)(struct host *h, struct dom *d, enum hostd_change what, char *text, size_t room);

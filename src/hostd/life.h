@@ -50,6 +50,9 @@ void life_shutdown(struct host *h, struct dom *d, bool reboot, life_done_fn *don
 void life_destroy(struct host *h, struct dom *d, bool graceful, int reason, life_done_fn *done,
 		  void *data);
 
+/* The daemon ends: nobody is told how what is under way ends. */
+void life_forget_all(struct host *h);
+
 /* Changes state and reason, nothing else. */
 void life_set_state(struct host *h, struct dom *d, enum dom_state state, int reason);
 

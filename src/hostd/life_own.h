@@ -13,6 +13,7 @@
 /* One call of this floor under way on a guest. */
 struct life_op {
 	struct list link; /* d->enders of an end */
+	struct list all;  /* host->life */
 	struct host *host;
 	struct dom *dom; /* referenced */
 	life_done_fn *done;
@@ -20,6 +21,8 @@ struct life_op {
 	bool paused, incoming, was_active;
 	uint64_t epoch;
 	char migration[VMM_MIGRATION_ID];
+	int code; /* of a start that failed, until what there is of it is gone */
+	char why[VMM_ERROR_MAX];
 };
 
 /* NULL: no memory, and done was called. done may be NULL. */
