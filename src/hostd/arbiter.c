@@ -94,13 +94,10 @@ static int copy(char **to, const char *from)
 
 static int take_options(struct arbiter *a, const struct arbiter_options *opt)
 {
-	char *words = strdup(opt->endpoints), *save = NULL;
-	int r = words ? 0 : FAULT(-ENOMEM);
+	int r = 0;
 
-	for (char *w = words ? strtok_r(words, ", \t", &save) : NULL; w && !r;
-	     w = strtok_r(NULL, ", \t", &save))
-		r = add_endpoint(a, w);
-	free(words);
+	for (size_t i = 0; i < opt->n_endpoints && !r; i++)
+		r = add_endpoint(a, opt->endpoints[i]);
 	if (!r && !a->n_endpoints) {
 		log_error("etcd endpoints: none is named");
 		r = -EINVAL;

@@ -18,7 +18,8 @@
 struct arbiter;
 
 struct arbiter_options {
-	const char *endpoints;			    /* URLs, separated by commas or blanks */
+	const char *const *endpoints; /* URLs */
+	size_t n_endpoints;
 	const char *prefix;			    /* of the keys; NULL: "/drover" */
 	const char *ca_file, *cert_file, *key_file; /* NULL: the system's; none */
 	uint32_t timeout_ms;			    /* for each endpoint */

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Migrations of this host: what the pure machine (migrate/migrate.h) asks for is done here, with
+ * guests, store, peers and clients, and what comes of it is told to the machine.
+ */
+#ifndef DROVER_HOSTD_MIGRATION_H
+#define DROVER_HOSTD_MIGRATION_H
+
+#include "base/list.h"
+#include "hostd/data.h"
+#include "hostd/host.h"
+#include "migrate/migrate.h"
+
+struct peers;
+struct arbiter;
+
+/*
+ * This daemon's own part of a migration: what the machine need not know. One for each migration
+ * that is not done.
+ */
+struct run {
+	struct list link;
+	struct mig_id id;
+	struct host *host; /* borrowed */
+	struct dom *dom;   /* referenced; NULL: not there yet, or gone */
+	enum mig_side side;
+	uint8_t uuid[DEF_UUID_SIZE];
+	/* source: as Perform said */
+	char uri[DATA_URI_MAX]; /* where to */
+	struct vmm_send_options send;
+	bool connecting; /* to the destination */
+	bool cancel;	 /* of what is connecting */
+	bool suspended;	 /* by a user while it is sent: an abort leaves it so */
+	/* destination: as Prepare said */
+	struct guest_def *def;	   /* owned, until a process was started for it */
+	struct guest_def *persist; /* owned: to be defined here; NULL: what runs */
+	char *uri_in;		   /* owned: where the client wants it; NULL: nothing was said */
+	char uri_out[DATA_URI_MAX];
+	struct data_listener *listener; /* owned */
+};
+
+struct migration {
+	struct host *host; /* borrowed */
+	struct peers *peers;
+	struct arbiter *arbiter; /* NULL: none is configured */
+	struct list runs;
+	struct list laters;	  /* what callbacks of the store are given: migration_run.c */
+	struct list questions;	  /* after a restart: migration_found.c */
+	struct uv_timer_s *timer; /* owned by the loop once it is closed */
+};
+
+/*
+ * Opens the journal, restores what it tells, sets host's hooks. The registry is read, guests of a
+ * former daemon are found already. 0; < 0: logged.
+ */
+int migration_open(struct host *h);
+/* After hstore_close. The loop has to run once more. Nothing where it is not open. */
+void migration_close(struct host *h);
+
+/* ---- between migration*.c ---- */
+
+struct run *run_find(struct host *h, const struct mig_id *id);
+/* A new one; NULL: no memory, the daemon fails. */
+struct run *run_new(struct host *h, const struct mig_id *id, enum mig_side side,
+		    const uint8_t uuid[DEF_UUID_SIZE]);
+void run_free(struct run *r);
+/* Its guest, now and from now on known by d->migration. */
+void run_set_dom(struct run *r, struct dom *d);
+
+/* Effects on guests and store: migration_run.c, migration_end.c. Borrowed, for the call. */
+void run_incoming(struct run *r, const struct mig_effect *e);
+void run_send(struct run *r, const struct mig_effect *e);
+void run_send_cancel(struct run *r, const struct mig_effect *e);
+void run_export(struct run *r, const struct mig_effect *e);
+void run_import(struct run *r, const struct mig_effect *e);
+void run_own(struct run *r, const struct mig_effect *e);
+void run_resume(struct run *r, const struct mig_effect *e);
+void run_destroy(struct run *r, const struct mig_effect *e);
+
+/*
+ * After a restart: migrator_found follows for each that this host was to receive, once the store
+ * has told what it has.
+ */
+void migration_ask_found(struct host *h);
+void migration_drop_questions(struct host *h);
+void migration_drop_laters(struct host *h);
+
+/* A MIG_DO_REPLY: migration_reply.c. */
+void migration_reply(struct host *h, const struct mig_effect *e);
+
+/*
+ * A step that changes a guest: it is taken, act is called with it, and step_end lets it go. The
+ * migration's steps wait for each other and for whoever has the guest, and are tried again where
+ * that takes too long: they have to be done.
+ */
+struct step {
+	struct run *run; /* borrowed; NULL: gone meanwhile */
+	struct host *host;
+	struct mig_id id;
+	struct mig_row row; /* as it was when the step was asked for */
+	struct dom *dom;    /* while it is taken */
+	void (*act)(struct step *s);
+};
+
+/* act NULL: no memory, the daemon fails. */
+void step_begin(struct run *r, const struct mig_row *row, void (*act)(struct step *s));
+/* Releases the guest and frees the step. */
+void step_end(struct step *s);
+
+#endif

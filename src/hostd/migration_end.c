@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a migration ends with: the guest runs at its destination, or goes on at its source, and is
+ * gone at the other. Invariant: each of these can be done again, after any part of it was done.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "hostd/defs.h"
+#include "hostd/event.h"
+#include "hostd/job.h"
+#include "hostd/life.h"
+#include "hostd/migration.h"
+#include "hostd/store.h"
+
+DEFINE_CLEANUP(struct guest_def *, def_free)
+
+/* ---- the destination's ---- */
+
+/* What was prepared is defined here from now on, as the client asked for. 0, or < 0: logged. */
+static int define_here(struct host *h, struct run *run, struct dom *d)
+{
+	CLEANUP(def_free) struct guest_def *def = NULL;
+	bool had = d->persistent;
+	int r;
+
+	if (run && run->persist)
+		def = TAKE(run->persist);
+	else if (!had && d->live)
+		def = def_copy(d->live);
+	if (!def)
+		return 0; /* it was done before */
+	r = defs_write(h, def);
+	if (r) {
+		log_error("domain %s: it has moved here, but cannot be defined", d->name);
+		return r;
+	}
+	def_free(d->persistent);
+	d->persistent = TAKE(def);
+	event_lifecycle(h, d, EVENT_DEFINED, had ? EVENT_DEFINED_UPDATED : EVENT_DEFINED_ADDED);
+	return 0;
+}
+
+static void own_end(struct step *s, int code, const char *why)
+{
+	if (!code && (s->row.flags & MIG_PERSIST_DEST) && s->dom)
+		define_here(s->host, s->run, s->dom); /* it runs here all the same */
+	migrator_running(s->host->migrator, &s->id, code ? -EIO : 0, why);
+	hostd_wake(s->host);
+	step_end(s);
+}
+
+static void own_done(void *data, struct dom *d, int code, const char *why)
+{
+	(void)d;
+	own_end(data, code, why);
+}
+
+static void own_served(void *data, int err, const char *why, int domid)
+{
+	struct step *s = data;
+
+	if (!err)
+		s->dom->domid = domid;
+	if (err && err != -ENOENT) {
+		own_end(s, 1, why);
+		return;
+	}
+	if (err)
+		log_warning("domain %s: the store has no part of it: %s", s->dom->name, why);
+	life_owned(s->host, s->dom, s->row.epoch + 1, s->row.flags & MIG_PAUSED, own_done, s);
+}
+
+static void own_act(struct step *s)
+{
+	int r;
+
+	if (!s->dom || !s->dom->guest) {
+		own_end(s, 1, "the guest's process has ended");
+		return;
+	}
+	r = hstore_serve(s->host->store, s->row.uuid, s->row.epoch + 1, own_served, s);
+	if (r)
+		own_served(s, r, "too many wait for the store", -1);
+}
+
+/* An OFFLINE migration: the definition is all there is. */
+static void own_definition(struct step *s)
+{
+	const char *name = s->row.new_name[0] ? s->row.new_name : s->row.guest;
+	struct host *h = s->host;
+	struct dom *d = dom_find_uuid(&h->doms, s->row.uuid);
+	int r = 0;
+
+	if (s->run && s->run->def) {
+		def_free(s->run->persist);
+		s->run->persist = TAKE(s->run->def);
+		if (!d)
+			r = dom_new(&h->doms, s->row.uuid, name, &d);
+	}
+	if (!r && !d)
+		r = -ENOENT; /* what was prepared went with a former daemon */
+	if (!r)
+		r = define_here(h, s->run, d);
+	migrator_running(h->migrator, &s->id, r ? -EIO : 0, r ? "it cannot be defined here" : "");
+	hostd_wake(h);
+	step_end(s);
+}
+
+void run_own(struct run *run, const struct mig_effect *e)
+{
+	data_listener_close(TAKE(run->listener));
+	step_begin(run, e->row, e->row->flags & MIG_OFFLINE ? own_definition : own_act);
+}
+
+/* ---- the source's: it stays ---- */
+
+static void resume_end(struct step *s, int code, const char *why)
+{
+	if (code)
+		log_error("domain %s: it stays here, but cannot go on: %s", s->row.guest, why);
+	migrator_resumed(s->host->migrator, &s->id, code ? -EIO : 0, why);
+	hostd_wake(s->host);
+	step_end(s);
+}
+
+static void resume_done(void *data, struct dom *d, int code, const char *why)
+{
+	(void)d;
+	resume_end(data, code, why);
+}
+
+static void resume_served(void *data, int err, const char *why, int domid)
+{
+	struct step *s = data;
+	bool stays_paused = s->run && s->run->suspended;
+
+	(void)domid;
+	if (err && err != -ENOENT) {
+		resume_end(s, 1, why);
+		return;
+	}
+	if (err)
+		log_warning("domain %s: the store has no part of it: %s", s->dom->name, why);
+	if (!s->row.was_running || stays_paused) {
+		life_set_state(s->host, s->dom, DOM_PAUSED, DOM_PAUSED_USER);
+		resume_end(s, 0, "");
+		return;
+	}
+	life_resume(s->host, s->dom, DOM_RUNNING_MIGRATION_CANCELED, resume_done, s);
+}
+
+static void resume_act(struct step *s)
+{
+	bool given;
+	int r;
+
+	if (!s->dom || !s->dom->guest) {
+		resume_end(s, 0, ""); /* OFFLINE, or it has ended: there is nothing to resume */
+		return;
+	}
+	/* A former daemon's sending may go on in the guest's process. */
+	vmm_send_cancel(s->dom->guest);
+	r = vmm_set_epoch(s->dom->guest, mig_row_epoch(&s->row, &given));
+	if (r) {
+		resume_end(s, 1, "the guest's epoch cannot be written");
+		return;
+	}
+	r = hstore_serve(s->host->store, s->row.uuid, mig_row_epoch(&s->row, &given), resume_served,
+			 s);
+	if (r)
+		resume_served(s, r, "too many wait for the store", -1);
+}
+
+void run_resume(struct run *run, const struct mig_effect *e)
+{
+	step_begin(run, e->row, resume_act);
+}
+
+/* ---- gone ---- */
+
+static void undefine(struct step *s)
+{
+	struct dom *d = s->dom;
+
+	if (!d->persistent || defs_remove(s->host, d->uuid))
+		return;
+	def_free(TAKE(d->persistent));
+	event_lifecycle(s->host, d, EVENT_UNDEFINED, 0);
+	if (!dom_is_active(d) && !d->ending)
+		dom_remove(&s->host->doms, d);
+}
+
+static void destroy_done(void *data, struct dom *d, int code, const char *why)
+{
+	struct step *s = data;
+
+	if (code) {
+		log_error("domain %s: what is left of it here cannot be removed: %s", d->name, why);
+		step_end(s);
+		return; /* asked again after a restart */
+	}
+	if (s->row.side == MIG_SOURCE && (s->row.flags & MIG_UNDEFINE_SOURCE))
+		undefine(s);
+	migrator_gone(s->host->migrator, &s->id);
+	hostd_wake(s->host);
+	step_end(s);
+}
+
+/* There is no guest in the registry: its part of the store may be there all the same. */
+static void store_gone(void *data, int err, const char *why, int domid)
+{
+	struct step *s = data;
+
+	(void)domid;
+	if (err)
+		log_error("domain %s: its part of the store stays: %s", s->row.guest, why);
+	migrator_gone(s->host->migrator, &s->id);
+	hostd_wake(s->host);
+	step_end(s);
+}
+
+/*
+ * Whether what there is of the guest is this migration's to end: not a later life of it, one that
+ * came back by another migration, say.
+ */
+static bool is_ours(const struct step *s)
+{
+	const struct vmm_guest *g = s->dom->guest;
+	char id[VMM_MIGRATION_ID];
+
+	if (!g)
+		return true;
+	if (s->row.side == MIG_SOURCE)
+		return vmm_guest_epoch(g) <= s->row.epoch;
+	def_uuid_print(s->id.b, id);
+	return !strcmp(vmm_guest_migration_id(g), id);
+}
+
+static void destroy_act(struct step *s)
+{
+	bool source = s->row.side == MIG_SOURCE;
+	int reason = source ? DOM_SHUTOFF_MIGRATED : DOM_SHUTOFF_FAILED;
+
+	if (s->dom && source && s->run)
+		job_end(s->host, s->dom, DOM_JOB_COMPLETED, "");
+	if (s->dom && ((s->row.flags & MIG_OFFLINE) || !is_ours(s))) {
+		destroy_done(s, s->dom, 0, "");
+	} else if (s->dom) {
+		life_destroy(s->host, s->dom, false, reason, destroy_done, s);
+	} else if (s->row.flags & MIG_OFFLINE) {
+		store_gone(s, 0, "", -1);
+	} else {
+		int r = hstore_destroy(s->host->store, s->row.uuid, store_gone, s);
+
+		if (r)
+			store_gone(s, r, "too many wait for it", -1);
+	}
+}
+
+void run_destroy(struct run *run, const struct mig_effect *e)
+{
+	data_listener_close(TAKE(run->listener));
+	step_begin(run, e->row, destroy_act);
+}
