@@ -27,6 +27,7 @@
 #define HOST_PATH_MAX 256u
 #define HOST_WAIT_MS 20000
 #define HOSTS_MAX 4u
+#define HOST_MIGRATION_ID "00112233-4455-6677-8899-aabbccddeeff"
 
 struct host {
 	char dir[HOST_PATH_MAX], run[HOST_PATH_MAX + 8], log[HOST_PATH_MAX + 8];
@@ -266,6 +267,14 @@ static inline const char *host_lacks(void)
 	return access(path, R_OK) ? "tests/peers/tick.img was not built" : NULL;
 }
 
+#define HOST_NEEDS_EMULATOR()                                                                      \
+	do {                                                                                       \
+		if (host_lacks()) {                                                                \
+			print_message("# %s\n", host_lacks());                                     \
+			skip();                                                                    \
+		}                                                                                  \
+	} while (0)
+
 static inline void host_start(struct host *h, unsigned int flags, const char *migration_id)
 {
 	struct guest_def *def = host_def(h);
@@ -349,6 +358,51 @@ static inline int host_reap(void **state)
 		if (host_all[i])
 			host_free(host_all[i]);
 	return 0;
+}
+
+/* Two hosts, a guest that runs on a, one that waits on b, and a stream between them. */
+struct pair {
+	struct host *a, *b;
+	int to_b, to_a;
+};
+
+static inline struct pair pair_new(void)
+{
+	struct pair p = { host_new(), host_new(), -1, -1 };
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	p.to_b = sv[0];
+	p.to_a = sv[1];
+	host_start(p.a, 0, NULL);
+	host_start(p.b, VMM_START_INCOMING, HOST_MIGRATION_ID);
+	assert_int_equal(p.b->state, VMM_INCOMING);
+	host_await(p.a, p.b, host_ticks(p.a, NULL) >= 3);
+	return p;
+}
+
+static inline void pair_free(struct pair *p)
+{
+	host_free(p->a);
+	host_free(p->b);
+}
+
+static inline void pair_send(struct pair *p, const struct vmm_send_options *opt)
+{
+	assert_int_equal(vmm_receive(p->b->guest, p->to_a), 0);
+	p->a->n_done = 0;
+	assert_int_equal(vmm_send(p->a->guest, p->to_b, opt, host_done, p->a), 0);
+}
+
+/* b runs on where a stopped: neither a tick twice, nor one left out. */
+static inline void assert_moved(struct pair *p)
+{
+	long last, first;
+
+	host_await(p->a, p->b, host_ticks(p->b, NULL) >= 3);
+	last = host_ticks(p->a, NULL);
+	assert_true(host_ticks(p->b, &first) > 0);
+	assert_int_equal(first, last + 1);
 }
 
 #endif

@@ -54,6 +54,7 @@ struct qemu_guest {
 	struct vmm_timer deadline; /* of the oldest call */
 	unsigned int retries;
 	bool finding; /* in qemu's find: states are set, not told */
+	bool recall;  /* a former daemon's: what it was doing has not been asked yet */
 	bool synced;  /* since it was connected, its state has been asked for */
 
 	unsigned int start_flags;

@@ -5,17 +5,7 @@
  */
 #include "vmm/qemu/host_test.h"
 
-#define MIGRATION_ID "00112233-4455-6677-8899-aabbccddeeff"
-
 #define LIVE_TEST(test) cmocka_unit_test_teardown(test, host_reap)
-
-#define NEED_EMULATOR()                                                                            \
-	do {                                                                                       \
-		if (host_lacks()) {                                                                \
-			print_message("# %s\n", host_lacks());                                     \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
 
 static void starts_pauses_resumes_and_is_destroyed(void **state)
 {
@@ -23,7 +13,7 @@ static void starts_pauses_resumes_and_is_destroyed(void **state)
 	long before;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	h = host_new();
 	host_start(h, 0, NULL);
 	assert_int_equal(h->state, VMM_RUNNING);
@@ -55,7 +45,7 @@ static void starts_paused_and_ticks_only_when_resumed(void **state)
 	struct host *h;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	h = host_new();
 	host_start(h, VMM_START_PAUSED, NULL);
 	assert_int_equal(h->state, VMM_PAUSED);
@@ -70,7 +60,7 @@ static void shutdown_and_reboot_reach_the_guest(void **state)
 	struct host *h;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	h = host_new();
 	host_start(h, 0, NULL);
 	host_await(h, NULL, host_ticks(h, NULL) >= 2);
@@ -94,51 +84,6 @@ static void shutdown_and_reboot_reach_the_guest(void **state)
 	host_free(h);
 }
 
-/* Two hosts, a guest that runs on a, one that waits on b, and a stream between them. */
-struct pair {
-	struct host *a, *b;
-	int to_b, to_a;
-};
-
-static struct pair pair_new(void)
-{
-	struct pair p = { host_new(), host_new(), -1, -1 };
-	int sv[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	p.to_b = sv[0];
-	p.to_a = sv[1];
-	host_start(p.a, 0, NULL);
-	host_start(p.b, VMM_START_INCOMING, MIGRATION_ID);
-	assert_int_equal(p.b->state, VMM_INCOMING);
-	host_await(p.a, p.b, host_ticks(p.a, NULL) >= 3);
-	return p;
-}
-
-static void pair_free(struct pair *p)
-{
-	host_free(p->a);
-	host_free(p->b);
-}
-
-static void pair_send(struct pair *p, const struct vmm_send_options *opt)
-{
-	assert_int_equal(vmm_receive(p->b->guest, p->to_a), 0);
-	p->a->n_done = 0;
-	assert_int_equal(vmm_send(p->a->guest, p->to_b, opt, host_done, p->a), 0);
-}
-
-/* b runs on where a stopped: neither a tick twice, nor one left out. */
-static void assert_moved(struct pair *p)
-{
-	long last, first;
-
-	host_await(p->a, p->b, host_ticks(p->b, NULL) >= 3);
-	last = host_ticks(p->a, NULL);
-	assert_true(host_ticks(p->b, &first) > 0);
-	assert_int_equal(first, last + 1);
-}
-
 static void a_guest_is_sent_and_goes_on_where_it_stopped(void **state)
 {
 	static const struct vmm_send_options options[] = {
@@ -148,7 +93,7 @@ static void a_guest_is_sent_and_goes_on_where_it_stopped(void **state)
 	};
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		struct pair p = pair_new();
 
@@ -183,7 +128,7 @@ static void a_guest_that_was_sent_is_resumed_when_the_other_is_gone(void **state
 	long before;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
@@ -202,7 +147,7 @@ static void a_cancelled_guest_runs_on(void **state)
 	long before;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 2);
@@ -227,7 +172,7 @@ static void a_guest_whose_destination_dies_runs_on(void **state)
 	long before;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 1);
@@ -247,7 +192,7 @@ static void a_slow_sending_is_sped_up(void **state)
 	struct pair p;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 1);
@@ -267,9 +212,9 @@ static void a_stream_that_is_no_guest_is_refused(void **state)
 	int sv[2];
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	b = host_new();
-	host_start(b, VMM_START_INCOMING, MIGRATION_ID);
+	host_start(b, VMM_START_INCOMING, HOST_MIGRATION_ID);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	assert_int_equal(vmm_receive(b->guest, sv[1]), 0);
 	assert_int_equal(write(sv[0], nonsense, sizeof(nonsense)), sizeof(nonsense));
@@ -285,7 +230,7 @@ static void an_emulator_that_does_not_start_says_so(void **state)
 	struct host *h;
 
 	(void)state;
-	NEED_EMULATOR();
+	HOST_NEEDS_EMULATOR();
 	h = host_new();
 	def = host_def(h);
 	free(def->disks[0].source);

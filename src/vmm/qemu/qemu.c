@@ -200,7 +200,7 @@ static int backend_find(struct vmm_guest *g)
 	struct qemu_guest *qg = guest_init(g);
 
 	actions_read(g, qg);
-	qg->finding = true;
+	qg->finding = qg->recall = true;
 	(void)qemu_monitor_connect(qg);
 	qemu_monitor_await(qg, QEMU_FIND_MS);
 	qg->finding = false;

@@ -239,6 +239,24 @@ static void start_on(struct qemu_guest *qg, enum qemu_run run)
 	vmm_call_end(call, 0, NULL);
 }
 
+/* What a former daemon had begun; of one that answers late, its end is told like any other's. */
+static void recall(struct qemu_guest *qg, enum qemu_run run)
+{
+	struct vmm_guest *g = qg->g;
+	bool inside = run == QEMU_RUN_INMIGRATE;
+
+	g->incoming = g->migration_id[0];
+	if (g->incoming && !inside && qg->mig == QEMU_MIG_COMPLETED) {
+		g->received = qg->finding;
+		g->receiving = !qg->finding;
+	} else {
+		g->receiving = inside && qg->mig == QEMU_MIG_ACTIVE;
+		g->sending = !inside && qg->mig == QEMU_MIG_ACTIVE;
+		g->stopped = g->sending && run == QEMU_RUN_FINISH_MIGRATE;
+	}
+	qg->recall = false;
+}
+
 static void status_known(void *data, struct json_object *ret, int err, const char *why)
 {
 	struct qemu_guest *qg = data;
@@ -254,14 +272,8 @@ static void status_known(void *data, struct json_object *ret, int err, const cha
 		start_on(qg, run);
 		return;
 	}
-	if (qg->finding) {
-		qg->g->incoming = qg->g->migration_id[0];
-		qg->g->receiving = run == QEMU_RUN_INMIGRATE && qg->mig == QEMU_MIG_ACTIVE;
-		qg->g->received = qg->g->incoming && run != QEMU_RUN_INMIGRATE &&
-				  qg->mig == QEMU_MIG_COMPLETED;
-		qg->g->sending = run != QEMU_RUN_INMIGRATE && qg->mig == QEMU_MIG_ACTIVE;
-		qg->g->stopped = qg->g->sending && run == QEMU_RUN_FINISH_MIGRATE;
-	}
+	if (qg->recall)
+		recall(qg, run);
 	qemu_run_apply(qg, run);
 	qemu_transfer_synced(qg, run);
 }
