@@ -24,6 +24,7 @@ struct rpc_tls {
 	gnutls_session_t session;  /* owned */
 	struct rpc_tls_cred *cred; /* borrowed */
 	bool no_verify;
+	bool begun;
 	enum tls_step step;
 	char name[256]; /* of the server; "": any */
 	char fingerprint[RPC_FINGERPRINT_MAX];
@@ -108,6 +109,8 @@ static int tls_verify(struct rpc_tls *t, char *text, size_t room)
 		 t->cred->server ? "client" : "server", t->dn, *t->name ? " for " : "", t->name,
 		 r < 0 ? "invalid" : (const char *)said.data);
 	gnutls_free(said.data);
+	for (size_t n_text = strlen(text); n_text && text[n_text - 1] == ' ';)
+		text[--n_text] = '\0';
 	return EACCES;
 }
 
@@ -156,6 +159,26 @@ static int tls_judge(struct rpc_tls *t, char *text, size_t room)
 	return r;
 }
 
+/* -1 with errno, as read(2) has it; text of what is not to be tried again. */
+static ssize_t tls_failed(const struct rpc_tls *t, ssize_t n, char *text, size_t room)
+{
+	if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (n == GNUTLS_E_FATAL_ALERT_RECEIVED || n == GNUTLS_E_WARNING_ALERT_RECEIVED)
+		snprintf(text, room, "TLS: the other end says: %s",
+			 gnutls_alert_get_name(gnutls_alert_get(t->session)));
+	else if (n == GNUTLS_E_CERTIFICATE_REQUIRED || n == GNUTLS_E_NO_CERTIFICATE_FOUND)
+		snprintf(text, room, "TLS: the other end shows no certificate of our CA");
+	else if (n == GNUTLS_E_PREMATURE_TERMINATION)
+		snprintf(text, room, "TLS: closed by the other end");
+	else
+		snprintf(text, room, "TLS: %s", gnutls_strerror((int)n));
+	errno = EPROTO;
+	return -1;
+}
+
 static int tls_welcome(struct rpc_tls *t, char *text, size_t room)
 {
 	uint8_t octet = WELCOME;
@@ -170,10 +193,13 @@ static int tls_welcome(struct rpc_tls *t, char *text, size_t room)
 		return EAGAIN;
 	if (n == 1 && octet == WELCOME)
 		return 0;
-	snprintf(text, room, "the %s our certificate%s%s",
-		 n == 1 || t->cred->server ? "other end has something to say other than yes to"
-					   : "server refuses",
-		 *said ? ": " : "", said);
+	if (t->cred->server)
+		snprintf(text, room, "the client is gone: %s", said);
+	else if (n == 1)
+		snprintf(text, room, "the server says %u after TLS was agreed on, not 1", octet);
+	else
+		snprintf(text, room, "the server refuses our certificate%s%s", *said ? ": " : "",
+			 said);
 	return EACCES;
 }
 
@@ -183,6 +209,7 @@ int rpc_tls_handshake(struct rpc_tls *t, char *text, size_t room)
 
 	if (room)
 		text[0] = '\0';
+	t->begun = true;
 	if (t->step == TLS_SHAKE) {
 		do {
 			r = gnutls_handshake(t->session);
@@ -190,7 +217,7 @@ int rpc_tls_handshake(struct rpc_tls *t, char *text, size_t room)
 		if (r == GNUTLS_E_AGAIN)
 			return EAGAIN;
 		if (r < 0) {
-			snprintf(text, room, "TLS: %s", gnutls_strerror(r));
+			(void)tls_failed(t, r, text, room);
 			return EPROTO;
 		}
 		t->step = TLS_JUDGE;
@@ -215,22 +242,10 @@ int rpc_tls_handshake(struct rpc_tls *t, char *text, size_t room)
 
 short rpc_tls_events(const struct rpc_tls *t)
 {
+	/* The client speaks first. */
+	if (!t->begun && !t->cred->server)
+		return POLLOUT;
 	return gnutls_record_get_direction(t->session) ? POLLOUT : POLLIN;
-}
-
-static ssize_t tls_failed(struct rpc_tls *t, ssize_t n, char *text, size_t room)
-{
-	if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED) {
-		errno = EAGAIN;
-		return -1;
-	}
-	if (n == GNUTLS_E_FATAL_ALERT_RECEIVED || n == GNUTLS_E_WARNING_ALERT_RECEIVED)
-		snprintf(text, room, "TLS: the other end says: %s",
-			 gnutls_alert_get_name(gnutls_alert_get(t->session)));
-	else
-		snprintf(text, room, "TLS: %s", gnutls_strerror((int)n));
-	errno = EPROTO;
-	return -1;
 }
 
 ssize_t rpc_tls_read(struct rpc_tls *t, void *buf, size_t len, char *text, size_t room)
