@@ -61,9 +61,10 @@ int sim_msg_receive(int sock, struct sim_msg *ret, int *ret_fd)
 			      .msg_controllen = sizeof(control.room) };
 	ssize_t n;
 
+	/* a peer that closed with something unread is told of first, once: what it sent is there */
 	do
 		n = recvmsg(sock, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return errno == EAGAIN ? -EAGAIN : -EPIPE;
 	*ret_fd = descriptor_of(&hdr);

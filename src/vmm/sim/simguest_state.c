@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,10 +186,21 @@ bool simguest_ctl_ready(struct simguest *g)
 	return g->ctl >= 0;
 }
 
+/* What a daemon asked before it went away is done, whoever comes next. */
+static void ctl_drain(struct simguest *g)
+{
+	struct pollfd p = { .fd = g->ctl, .events = POLLIN };
+
+	while (g->ctl >= 0 && !g->ended && poll(&p, 1, 0) > 0)
+		simguest_ctl_ready(g);
+}
+
 void simguest_ctl_accept(struct simguest *g)
 {
-	int fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	ctl_drain(g);
+	fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
 	ctl_close(g);
