@@ -31,10 +31,13 @@ bool argv_is_q35(const struct guest_def *def)
 }
 
 /* Letters, digits and what names of machines and processors have besides. */
+#define NAME_LETTERS                                                                               \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"                                     \
+	"0123456789.-_+"
+
 static bool is_name(const char *text)
 {
-	return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					   "0123456789.-_+")];
+	return *text && !text[strspn(text, NAME_LETTERS)];
 }
 
 /* ---- order of boot ---- */
@@ -71,7 +74,8 @@ unsigned int argv_boot_index(const struct guest_def *def, const char *kind, unsi
 
 static int check_boot(const struct guest_def *def, char *text, size_t room)
 {
-	static const char *const kinds[] = { "hd", "cdrom", "network" };
+	/* A guest has no floppy drive, so that nothing is booted from one. */
+	static const char *const kinds[] = { "hd", "cdrom", "network", "fd" };
 
 	for (const char *b = def->boot; b && *b;) {
 		size_t n = strcspn(b, ",");
@@ -91,8 +95,10 @@ static int check_boot(const struct guest_def *def, char *text, size_t room)
 
 static int check_cpu(const struct guest_def *def, char *text, size_t room)
 {
-	const char *mode = def->cpu_mode;
+	const char *mode = def->cpu_mode, *features = def->cpu_features;
 
+	if (features && features[strspn(features, NAME_LETTERS "=,")])
+		return argv_refuse(text, room, "<cpu>: <feature> '%s' is no name", features);
 	if (argv_is(mode, "custom") || (!mode && def->cpu_model)) {
 		if (!def->cpu_model || !is_name(def->cpu_model))
 			return argv_refuse(text, room, "<cpu>: <model> is missing or no name");
@@ -190,9 +196,14 @@ static void put_cpu(struct words *w, const struct guest_def *def)
 		model = "max";
 	if (argv_is(def->cpu_mode, "host-passthrough"))
 		model = "host";
+	if (!model && def->cpu_features)
+		model = "qemu64"; /* what it is without a word */
 	if (model) {
 		words_add(w, "-cpu");
-		words_add(w, model);
+		words_begin(w);
+		words_put(w, "%s%s%s", model, def->cpu_features ? "," : "",
+			  def->cpu_features ? def->cpu_features : "");
+		words_close(w);
 	}
 	words_add(w, "-smp");
 	words_begin(w);

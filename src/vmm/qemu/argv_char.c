@@ -34,7 +34,7 @@ static int check_char(const struct def_chardev *c, const char *element, char *te
 	if (!known)
 		return argv_refuse(text, room, "<%s type='%s'> is not supported", element,
 				   c->type ? c->type : "");
-	if (!c->source && (!strcmp(c->type, "file") || !strcmp(c->type, "unix")))
+	if (!c->source && (!strcmp(c->type, "file") || (!strcmp(c->type, "unix") && !c->listen)))
 		return argv_refuse(text, room, "<%s type='%s'>: <source path> is missing", element,
 				   c->type);
 	return 0;
@@ -148,7 +148,11 @@ static void put_char(struct words *w, const struct def_chardev *c, const char *k
 		words_value(w, "path", c->source);
 		words_put(w, ",append=%s", c->append ? "on" : "off");
 	} else if (!strcmp(c->type, "unix")) {
-		words_value(w, "path", c->source);
+		/* Without a path it is in the guest's directory, where the emulator is started. */
+		if (c->source)
+			words_value(w, "path", c->source);
+		else
+			words_put(w, ",path=%s%zu.sock", kind, at);
 		if (c->listen)
 			words_put(w, ",server=on,wait=off");
 		else

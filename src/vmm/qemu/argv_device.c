@@ -94,13 +94,13 @@ static int check_disk_place(const struct guest_def *def, size_t at, char *text, 
 	const struct def_disk *d = &def->disks[at];
 	unsigned int index, units = bus_units(def, d->bus);
 
+	if (!units)
+		return argv_refuse(text, room, "<target dev='%s' bus='%s'>: no such bus in '%s'",
+				   d->target ? d->target : "", d->bus ? d->bus : "",
+				   def->machine ? def->machine : "pc");
 	if (!disk_index(d, &index))
 		return argv_refuse(text, room, "<target dev='%s'>: no such place",
 				   d->target ? d->target : "");
-	if (!units)
-		return argv_refuse(text, room, "<target dev='%s' bus='%s'>: no such bus in '%s'",
-				   d->target, d->bus ? d->bus : "",
-				   def->machine ? def->machine : "pc");
 	if (index >= units)
 		return argv_refuse(text, room, "<target dev='%s' bus='%s'>: has %u places",
 				   d->target, d->bus, units);
