@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check bench fuzz soak asan clang tidy install clean
+.PHONY: build demo check bench fuzz model soak asan clang tidy install clean
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j$(JOBS)
@@ -34,6 +34,10 @@ soak: build
 	for kind in drover drover-xen; do DROVER_BUILD=$(abspath $(BUILD)) KILLS=200 UPDATES=50 \
 		TEST_XENSTORE_S=60 tests/system/recovery_test.py --kind $$kind || exit 1; done
 	$(BUILD)/tests/sim/world --soak
+
+# The hand-over between two daemons: the model's large questions, for as long as they take.
+model:
+	tests/model/run.py --deep
 
 asan:
 	tools/check.py --only asan

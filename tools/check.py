@@ -179,6 +179,10 @@ def stage_diff(stage):
     stage.meson('build', 'diff')
 
 
+def stage_model(stage):
+    stage.meson('build', 'model')
+
+
 def stage_system(stage):
     stage.meson('build', 'system')
 
@@ -192,7 +196,7 @@ def stage_others(stage):
     status, out = stage.run('meson', 'introspect', 'build', '--tests')
     suites = {suite.split(':')[-1] for test in json.loads(out if status == 0 else '[]')
               for suite in test['suite']}
-    others = suites - {'unit', 'sim', 'diff', 'system', 'valgrind'}
+    others = suites - {'unit', 'sim', 'diff', 'model', 'system', 'valgrind'}
     if others:
         stage.meson('build', *sorted(others))
 
@@ -225,6 +229,7 @@ STAGES = [
     ('unit', stage_unit, 120),
     ('world', stage_world, 420),
     ('diff', stage_diff, 420),
+    ('model', stage_model, 300),
     ('system', stage_system, 600),
     ('valgrind', stage_valgrind, 240),
     ('others', stage_others, 240),

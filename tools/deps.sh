@@ -7,11 +7,11 @@ set -eu
 packages="
 	build-essential meson ninja-build pkg-config
 	clang clang-tidy clang-format libclang-rt-14-dev
-	libuv1-dev libcurl4-openssl-dev libjson-c-dev libcmocka-dev libxen-dev libsystemd-dev libseccomp-dev libtirpc-dev libgnutls28-dev gnutls-bin rpcsvc-proto libxml2-dev
+	libuv1-dev libcurl4-openssl-dev libsqlite3-dev libjson-c-dev libcmocka-dev libxen-dev libsystemd-dev libseccomp-dev libtirpc-dev libgnutls28-dev gnutls-bin rpcsvc-proto libxml2-dev
 	uuid-dev libyajl2
 	xen-utils-4.17 xenstore-utils
 	python3 python3-pyxs
-	valgrind gnuplot-nox mandoc util-linux
+	valgrind gnuplot-nox mandoc util-linux spin
 "
 
 missing=
