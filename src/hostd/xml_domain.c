@@ -104,7 +104,8 @@ static int close_vcpu(struct xml_in *in, const xmlNode *node, void *object)
 
 static int close_name(struct xml_in *in, const xmlNode *node, void *object)
 {
-	const char *name = ((struct guest_def *)object)->name, *s = name;
+	const char *given = ((struct guest_def *)object)->name;
+	const char *name = given ? given : "", *s = name;
 
 	while (*s && (unsigned char)*s >= 0x20 && *s != '/' && *s != 0x7f)
 		s++;

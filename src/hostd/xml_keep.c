@@ -121,15 +121,23 @@ static int put_children(struct xml_in *in, FILE *f, const xmlNode *node, unsigne
 	return 0;
 }
 
+/* Nothing but blanks with a line end among them are somebody's layout. */
 static bool has_content(const struct xml_in *in, const xmlNode *node)
 {
-	for (const xmlNode *n = node->children; n; n = n->next)
+	bool blanks = false, layout = false;
+
+	for (const xmlNode *n = node->children; n; n = n->next) {
+		const char *text = n->type == XML_TEXT_NODE ? (const char *)n->content : NULL;
+
 		if (is_dropped(in, n))
 			continue;
-		else if (n->type == XML_ELEMENT_NODE || n->type == XML_ENTITY_REF_NODE ||
-			 (n->type == XML_TEXT_NODE && n->content && *n->content))
+		if (n->type == XML_ELEMENT_NODE || n->type == XML_ENTITY_REF_NODE ||
+		    (text && !xmlIsBlankNode(n)))
 			return true;
-	return false;
+		blanks = blanks || (text && *text);
+		layout = layout || (text && strchr(text, '\n'));
+	}
+	return blanks && !layout;
 }
 
 static int put_node(struct xml_in *in, FILE *f, const xmlNode *node, unsigned int depth,
