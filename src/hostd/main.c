@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "hostd/hostd.h"
+#include "hostd/migration.h"
 #include "hostd/settings.h"
 
 struct program {
@@ -25,7 +26,7 @@ struct program {
 	bool signals;
 };
 
-static const struct hostd_parts parts = { 0 };
+static const struct hostd_parts parts = { .open = migration_open, .close = migration_close };
 
 /* A connection is a descriptor, a guest is some: as many as the system lets us have. */
 static void raise_limits(void)

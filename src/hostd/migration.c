@@ -247,8 +247,10 @@ static void restore_run(void *data, const struct mig_row *row)
 	if (row->phase == MIG_DONE)
 		return;
 	run = run_new(h, &row->id, row->side, row->uuid);
-	if (run)
-		run_set_dom(run, dom_find_uuid(&h->doms, row->uuid));
+	if (!run)
+		return;
+	run->restored = true;
+	run_set_dom(run, dom_find_uuid(&h->doms, row->uuid));
 }
 
 static int restore(struct host *h)

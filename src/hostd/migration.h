@@ -24,6 +24,7 @@ struct run {
 	struct host *host; /* borrowed */
 	struct dom *dom;   /* referenced; NULL: not there yet, or gone */
 	enum mig_side side;
+	bool restored; /* from the journal: what a former daemon did of it is not known */
 	uint8_t uuid[DEF_UUID_SIZE];
 	/* source: as Perform said */
 	char uri[DATA_URI_MAX]; /* where to */

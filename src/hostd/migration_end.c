@@ -46,42 +46,47 @@ static int define_here(struct host *h, struct run *run, struct dom *d)
 	return 0;
 }
 
-static void own_end(struct step *s, int code, const char *why)
+/* err: it has certainly not run one instruction here, and is to be given back. */
+static void own_end(struct step *s, int err, const char *why)
 {
-	if (!code && (s->row.flags & MIG_PERSIST_DEST) && s->dom)
+	if (!err && (s->row.flags & MIG_PERSIST_DEST) && s->dom)
 		define_here(s->host, s->run, s->dom); /* it runs here all the same */
-	migrator_running(s->host->migrator, &s->id, code ? -EIO : 0, why);
+	migrator_running(s->host->migrator, &s->id, err, why);
 	hostd_wake(s->host);
 	step_end(s);
 }
 
 static void own_done(void *data, struct dom *d, int code, const char *why)
 {
-	(void)d;
-	own_end(data, code, why);
+	struct step *s = data;
+	bool waits = d->guest && vmm_guest_state(d->guest) != VMM_RUNNING &&
+		     vmm_guest_state(d->guest) != VMM_GONE;
+
+	if (code)
+		log_error("domain %s: it has moved here, but does not run: %s", d->name, why);
+	/* One that died may have run before. */
+	own_end(s, code && waits ? -EIO : 0, why);
 }
 
 static void own_served(void *data, int err, const char *why, int domid)
 {
 	struct step *s = data;
 
-	if (!err)
-		s->dom->domid = domid;
-	if (err && err != -ENOENT) {
-		own_end(s, 1, why);
+	if (err) {
+		own_end(s, err, why);
 		return;
 	}
-	if (err)
-		log_warning("domain %s: the store has no part of it: %s", s->dom->name, why);
+	s->dom->domid = domid;
 	life_owned(s->host, s->dom, s->row.epoch + 1, s->row.flags & MIG_PAUSED, own_done, s);
 }
 
 static void own_act(struct step *s)
 {
+	bool may_have_run = s->run && s->run->restored;
 	int r;
 
 	if (!s->dom || !s->dom->guest) {
-		own_end(s, 1, "the guest's process has ended");
+		own_end(s, may_have_run ? 0 : -EIO, "the guest's process has ended");
 		return;
 	}
 	r = hstore_serve(s->host->store, s->row.uuid, s->row.epoch + 1, own_served, s);
@@ -238,6 +243,8 @@ static bool is_ours(const struct step *s)
 		return true;
 	if (s->row.side == MIG_SOURCE)
 		return vmm_guest_epoch(g) <= s->row.epoch;
+	if (s->row.phase == MIG_RETURNED)
+		return vmm_guest_epoch(g) == s->row.epoch + 1;
 	def_uuid_print(s->id.b, id);
 	return !strcmp(vmm_guest_migration_id(g), id);
 }
