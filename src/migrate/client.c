@@ -178,8 +178,9 @@ static struct migration *newest(const struct migrator *m, enum mig_side side, co
 
 		if (g->row.side != side)
 			continue;
-		if (guest ? strcmp(name, guest) == 0
-			  : memcmp(g->row.uuid, uuid, MIG_UUID_SIZE) == 0)
+		if (guest && strcmp(name, guest) == 0)
+			found = g;
+		if (!guest && uuid && !memcmp(g->row.uuid, uuid, MIG_UUID_SIZE))
 			found = g;
 	}
 	return found;
