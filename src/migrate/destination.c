@@ -63,7 +63,6 @@ static void granted(struct migration *g)
 	}
 	phase_enter(g, MIG_OWNED, MIG_MOVED, "");
 	(void)effect_add(g->m, g, MIG_DO_RUN, NULL);
-	effect_call(g, MIG_MSG_TAKEN, NULL, 0);
 }
 
 /* All of it is here. What was never performed has its row from now on. */
@@ -274,12 +273,12 @@ void migrator_running(struct migrator *m, const struct mig_id *id, int err, cons
 	if (!g || g->row.phase != MIG_OWNED || g->settled)
 		return;
 	if (err) {
-		g->err = EIO;
-		snprintf(g->row.why, sizeof(g->row.why), "it does not run: %s", why);
-		log_error("migration of %s: it is here, and %s", g->row.guest, g->row.why);
-		row_touch(g);
+		give_back(g, why[0] ? why : "it does not run here");
+		migration_settle(g);
+		return;
 	}
 	g->settled = true;
+	effect_call(g, MIG_MSG_TAKEN, NULL, 0);
 	migration_settle(g);
 }
 
@@ -338,7 +337,7 @@ void dest_restore(struct migration *g, bool superseded)
 		g->settled = superseded;
 		if (!superseded)
 			(void)effect_add(g->m, g, MIG_DO_RUN, NULL);
-		if (!g->row.told)
+		else if (!g->row.told)
 			effect_call(g, MIG_MSG_TAKEN, NULL, 0);
 		break;
 	case MIG_RETURNED:

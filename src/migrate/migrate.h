@@ -340,6 +340,11 @@ void migrator_exported(struct migrator *m, const struct mig_id *id, int err, con
 		       const uint8_t *blob, size_t len);
 void migrator_received(struct migrator *m, const struct mig_id *id, int err, const char *why);
 void migrator_imported(struct migrator *m, const struct mig_id *id, int err, const char *why);
+/*
+ * err: it has not run a single instruction here, for certain, and is given back; as what is gone
+ * although its directory still names the migration, which is taken out before it is told to run. 0:
+ * it runs, is paused as asked, or may have run and died. The source destroys its own only then.
+ */
 void migrator_running(struct migrator *m, const struct mig_id *id, int err, const char *why);
 void migrator_resumed(struct migrator *m, const struct mig_id *id, int err, const char *why);
 void migrator_gone(struct migrator *m, const struct mig_id *id);

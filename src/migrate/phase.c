@@ -27,7 +27,7 @@ static const unsigned int phase_may_enter[MIG_PHASES] = {
 	[MIG_PREPARED] = P(RECEIVING) | P(READY) | P(DROPPED),
 	[MIG_RECEIVING] = P(READY) | P(DROPPED) | P(OWNED) | P(RETURNED),
 	[MIG_READY] = P(OWNED) | P(DROPPED) | P(RETURNED),
-	[MIG_OWNED] = P(DONE),
+	[MIG_OWNED] = P(RETURNED) | P(DONE),
 	[MIG_RETURNED] = P(DONE),
 	[MIG_DROPPED] = P(DONE) | P(RETURNED),
 	[MIG_DONE] = 0,
@@ -155,7 +155,8 @@ static void peers_answer(struct migration *g)
 /* "what it is: why" of a row's reason, or what it is alone. */
 static void told(const struct migration *g, const char *what, char *text, size_t room)
 {
-	snprintf(text, room, "%s%s%s", what, g->row.why[0] ? ": " : "", g->row.why);
+	snprintf(text, room, "%s%s%.*s", what, g->row.why[0] ? ": " : "", (int)room - 32,
+		 g->row.why);
 }
 
 static void source_clients_answer(struct migration *g)
@@ -193,8 +194,6 @@ static void dest_clients_answer(struct migration *g)
 		return;
 	if (failed)
 		effect_reply(g, WAIT_FINISH, g->err ? g->err : EIO, text, false, false);
-	else if (g->err)
-		effect_reply(g, WAIT_FINISH, g->err, g->row.why, false, false);
 	else
 		effect_reply(g, WAIT_FINISH, 0, NULL, true, true);
 }

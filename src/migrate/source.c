@@ -30,8 +30,12 @@ static uint64_t now_of(const struct migration *g)
 
 void source_perform(struct migration *g)
 {
+	bool arbiter = g->row.arbiter;
+
+	/* The row says that it takes part once it has our name: only then is START said. */
+	g->row.arbiter = false;
 	phase_enter(g, MIG_PERFORMING, MIG_OPEN, NULL);
-	if (g->row.arbiter) {
+	if (arbiter) {
 		effect_arbiter(g, true, "", 0, g->m->self.host.name, g->row.epoch);
 		return;
 	}
@@ -345,6 +349,23 @@ uint64_t source_deadline_ms(const struct migration *g)
 	return g->due_ms;
 }
 
+static void claim(struct migration *g)
+{
+	const char *self = g->m->self.host.name;
+
+	g->arb_reads = false;
+	effect_arbiter(g, false, self, g->row.epoch, self, g->row.epoch + 1);
+}
+
+/* What is not ours need not be the destination's: asked by changing nothing. */
+static void look(struct migration *g)
+{
+	const char *peer = g->row.peer.name;
+
+	g->arb_reads = true;
+	effect_arbiter(g, false, peer, g->row.epoch + 1, peer, g->row.epoch + 1);
+}
+
 void source_time(struct migration *g)
 {
 	switch (g->row.phase) {
@@ -358,8 +379,7 @@ void source_time(struct migration *g)
 		source_abort(g, ETIMEDOUT, "the destination did not ask for it in time");
 		break;
 	case MIG_ABORTING:
-		effect_arbiter(g, false, g->m->self.host.name, g->row.epoch, g->m->self.host.name,
-			       g->row.epoch + 1);
+		claim(g);
 		break;
 	default:
 		break;
@@ -370,20 +390,23 @@ void source_arbiter(struct migration *g, enum mig_arbiter result)
 {
 	if (g->row.phase == MIG_PERFORMING && !g->started) {
 		/* Both ends go on without, rather than not at all: D is told in START. */
-		if (result != MIG_ARB_YES && result != MIG_ARB_IS_TO) {
+		g->row.arbiter = result == MIG_ARB_YES || result == MIG_ARB_IS_TO;
+		if (!g->row.arbiter)
 			log_warning("migration of %s: the arbiter is out of reach", g->row.guest);
-			g->row.arbiter = false;
-			row_touch(g);
-		}
+		row_touch(g);
 		g->started = true;
 		effect_call(g, MIG_MSG_START, NULL, 0);
 	} else if (g->row.phase == MIG_ABORTING) {
+		bool yes = result == MIG_ARB_YES || result == MIG_ARB_IS_TO;
+
 		g->arb_ms = now_of(g) + g->m->self.limits.arbiter_ms;
-		if (result == MIG_ARB_YES || result == MIG_ARB_IS_TO) {
+		if (yes && g->arb_reads) {
+			given(g);
+		} else if (yes) {
 			g->promised = true;
 			source_try_abort(g);
-		} else if (result == MIG_ARB_IS_OTHER) {
-			given(g);
+		} else if (result == MIG_ARB_IS_OTHER && !g->arb_reads) {
+			look(g);
 		}
 	}
 	migration_settle(g);

@@ -148,8 +148,10 @@ void client_call(struct world *w, const struct event *e)
 
 	if (!k->alive)
 		return;
-	k->arrived = true;
-	k->life = h->life;
+	if (k->call == e->call) {
+		k->arrived = true;
+		k->life = h->life;
+	}
 	switch (e->serial) {
 	case STEP_BEGIN:
 		r = begin(w, k, e, text, sizeof(text));
@@ -166,6 +168,9 @@ void client_call(struct world *w, const struct event *e)
 				    text, sizeof(text));
 		break;
 	default:
+		if (w->mistake == MISTAKE_CANCEL && k->cancelled &&
+		    h->procs[k->guest].state == PROC_PAUSED)
+			proc_run(w, e->host, k->guest, h->procs[k->guest].epoch);
 		r = migrator_confirm(h->m, &k->cookie.id, uuid, k->cancelled, k->conns[0], e->call,
 				     text, sizeof(text));
 		break;

@@ -34,8 +34,6 @@ static void call_peer(struct world *w, uint32_t n, const struct mig_effect *e)
 		*o = (struct out_call){ true, e->id, *e->msg, to, (uint32_t)++w->ids };
 		o->msg.why = "";
 		o->msg.blob = e->msg->blob ? blob_sent : NULL;
-		if (w->mistake == MISTAKE_PROMISE && o->msg.type == MIG_MSG_FAILED)
-			o->msg.promise = true;
 		if (w->cut[n][to] || !w->hosts[to].m)
 			world_push(w, &(struct event){ .type = EV_REACH, .host = n, .other = to },
 				   world_between(w, 1, 100));
@@ -120,6 +118,7 @@ static void incoming(struct world *w, uint32_t n, const struct mig_effect *e, ui
 		done_in(w, n, e, -17, 1);
 		return;
 	}
+	w->hosts[n].waiting[g] = e->id;
 	*p = (struct proc){ .state = PROC_INCOMING, .for_migration = true, .mig = e->id };
 	done_in(w, n, e, world_luck(w, 30) ? -5 : 0, world_between(w, 5, 60));
 }
@@ -174,11 +173,15 @@ static void run(struct world *w, uint32_t n, const struct mig_effect *e, uint32_
 		return;
 	}
 	if (!its) {
-		done_in(w, n, e, -3, 1);
+		/* Dead; or it may have run, and died then. */
+		bool never = memcmp(&h->waiting[g], &e->id, sizeof(e->id)) == 0;
+
+		done_in(w, n, e, never ? -3 : 0, 1);
 		return;
 	}
 	h->store[g] = STORE_SERVES;
 	p->for_migration = false;
+	h->waiting[g] = (struct mig_id){ 0 };
 	if (e->row->flags & MIG_PAUSED) {
 		p->state = PROC_PAUSED;
 		w->guests[g].wanted = false;

@@ -61,10 +61,10 @@ static void die(struct world *w, uint32_t h, bool any)
 
 	if (p->state == PROC_NONE || (!p->for_migration && !any))
 		return;
-	if (!p->for_migration) {
+	if (!p->for_migration)
 		w->guests[g].crashed = true;
+	if (!p->for_migration)
 		e.id = t->mig;
-	}
 	world_trace(w, "host %c: the process of guest %u dies", 'a' + (char)h, g);
 	proc_gone(w, h, g);
 	world_push(w, &e, world_between(w, 0, 5));

@@ -84,6 +84,8 @@ void transfer_end(struct world *w, uint32_t h, uint32_t g, bool good)
 	if (good) {
 		p->received = true;
 		p->state = PROC_PAUSED;
+		if (w->mistake == MISTAKE_RECEIVE)
+			p->state = PROC_RUNNING;
 	}
 	/* MIG_DO_ANSWER stands for what the receiving process says. */
 	tell(w, t->to, &t->mig, MIG_DO_ANSWER, good ? 0 : -32);

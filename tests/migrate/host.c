@@ -159,6 +159,8 @@ void host_start(struct world *w, uint32_t n)
 	if (!h->m)
 		abort();
 	world_trace(w, "host %c starts", 'a' + (char)n);
+	if (w->mistake == MISTAKE_RESTART)
+		h->n_rows = 0;
 	if (migrator_restore(h->m, h->rows, h->n_rows, w->now_ms, w->now_ms))
 		world_fail(w, "host %c: its own rows are refused", 'a' + (char)n);
 	find_all(w, n);

@@ -201,13 +201,13 @@ static bool step(struct world *w)
 			host = h;
 		}
 	}
-	if (at == UINT64_MAX || at > w->quiet_ms + REST_MS)
-		return false;
 	if (at >= w->quiet_ms && w->now_ms < w->quiet_ms) {
 		w->now_ms = w->quiet_ms;
 		world_heal(w);
 		return true;
 	}
+	if (at == UINT64_MAX || at > w->quiet_ms + REST_MS)
+		return false;
 	w->now_ms = at;
 	w->steps++;
 	for (unsigned int i = 0; i < FAULTS_MAX; i++) {

@@ -71,6 +71,7 @@ struct host {
 	struct mig_row rows[ROWS];
 	size_t n_rows;
 	struct proc procs[GUESTS];
+	struct mig_id waiting[GUESTS]; /* received for it, and never told to run */
 	struct transfer transfers[GUESTS];
 	enum store_state store[GUESTS];
 	bool defined[GUESTS];
@@ -168,9 +169,10 @@ enum mistake {
 	MISTAKE_NONE,
 	MISTAKE_JOURNAL, /* a round's rows are durable only with the next one */
 	MISTAKE_GRANT,	 /* COMMIT is always granted */
-	MISTAKE_RETURN,	 /* what was granted and is lost is kept */
-	MISTAKE_PROMISE, /* FAILED after having asked counts as a promise, and is believed */
+	MISTAKE_CANCEL,	 /* a client's cancel is obeyed, whatever was given */
 	MISTAKE_TAKEN,	 /* TAKEN is never said */
+	MISTAKE_RESTART, /* a daemon that starts again has no journal */
+	MISTAKE_RECEIVE, /* what is all there runs without being asked for */
 	MISTAKES,
 };
 

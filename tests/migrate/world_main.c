@@ -13,8 +13,9 @@
 #include "world.h"
 
 static const char *const mistakes[MISTAKES] = {
-	[MISTAKE_NONE] = "none",     [MISTAKE_JOURNAL] = "journal", [MISTAKE_GRANT] = "grant",
-	[MISTAKE_RETURN] = "return", [MISTAKE_PROMISE] = "promise", [MISTAKE_TAKEN] = "taken",
+	[MISTAKE_NONE] = "none",       [MISTAKE_JOURNAL] = "journal", [MISTAKE_GRANT] = "grant",
+	[MISTAKE_CANCEL] = "cancel",   [MISTAKE_TAKEN] = "taken",     [MISTAKE_RESTART] = "restart",
+	[MISTAKE_RECEIVE] = "receive",
 };
 
 struct options {
