@@ -18,6 +18,7 @@
 #define ARGV_NIC_FD 4		 /* and from there one tap for each nic of a bridge */
 #define ARGV_TAPS_MAX 8u	 /* nics of a bridge */
 #define ARGV_PCI_DEVICES_MAX 28u /* that one bus takes, beside the machine's own */
+#define ARGV_SERIALS_MAX 4u	 /* that a PC has */
 #define ARGV_IDE_UNITS_MAX 4u	 /* of the machine "pc" */
 #define ARGV_SATA_PORTS_MAX 6u
 #define ARGV_SCSI_UNITS_MAX 64u

@@ -6,7 +6,6 @@
 
 #include "vmm/qemu/argv.h"
 
-#define SERIALS_MAX 4u /* that a PC has */
 #define VNC_PORT_FIRST 5900
 #define VNC_PORTS 100
 
@@ -65,8 +64,8 @@ int argv_check_chars(const struct guest_def *def, char *text, size_t room)
 {
 	int r;
 
-	if (def->n_serials > SERIALS_MAX)
-		return argv_refuse(text, room, "<serial>: more than %u", SERIALS_MAX);
+	if (def->n_serials > ARGV_SERIALS_MAX)
+		return argv_refuse(text, room, "<serial>: more than %u", ARGV_SERIALS_MAX);
 	for (size_t i = 0; i < def->n_serials; i++) {
 		const struct def_chardev *c = &def->serials[i];
 

@@ -214,66 +214,64 @@ static void vnc_port(struct guest_def *d)
 	set(&d->video_model, "cirrus");
 }
 
+static const struct part parts[] = {
+	{ kvm, " -accel kvm " },
+	{ no_acpi, ",acpi=off " },
+	{ kernel, " -kernel /k,x -initrd -snapshot -append console=ttyS0 -S -no-user-config" },
+	{ vcpus, " -smp cpus=1,maxcpus=2 " },
+	{ cpu, " -cpu Nehalem,svm=off,x2apic=on " },
+	{ cpu_features, " -cpu qemu64,svm=off " },
+	{ cpu_max, " -cpu max " },
+	{ cpu_host, " -cpu host " },
+	{ local, " -rtc base=localtime " },
+	{ no_reboot, ",reboot=shutdown " },
+	{ loader, " -bios /bios " },
+	{ balloon_rng, " -device virtio-balloon-pci,id=balloon0 -object "
+		       "rng-random,id=rng0,filename=/dev/urandom -device "
+		       "virtio-rng-pci,rng=rng0,id=rng1" },
+	{ name_with_comma, " -name guest=a,,process=x,debug-threads=on " },
+	{ disk_virtio, " -blockdev driver=raw,node-name=disk0,read-only=off,discard=ignore,"
+		       "file.driver=file,file.filename=/img -device virtio-blk-pci,id=device0,"
+		       "drive=disk0,write-cache=on,share-rw=off" },
+	{ disk_comma, "file.filename=/a,,read-only=on,,b=c -device" },
+	{ disk_ide, " -device ide-hd,bus=ide.1,unit=1,id=device0," },
+	{ disk_sata, " -device ahci,id=sata0 -blockdev" },
+	{ disk_sata, " -device ide-hd,bus=sata0.1,id=device0," },
+	{ disk_sata_q35, " -device ide-hd,bus=ide.1,id=device0," },
+	{ disk_scsi, " -device virtio-scsi-pci,id=scsi0 -blockdev "
+		     "driver=qcow2,node-name=disk0,read-only=on,discard=unmap,"
+		     "cache.direct=on,cache.no-flush=off,file.driver=host_device,"
+		     "file.filename=/img,cache.direct=on,cache.no-flush=off,"
+		     "file.aio=native -device scsi-hd,bus=scsi0.0,scsi-id=2,id=device0,"
+		     "drive=disk0,write-cache=on,share-rw=on" },
+	{ disk_through, ",write-cache=off," },
+	{ cdrom, ",read-only=on," },
+	{ cdrom, " -device ide-cd,bus=ide.1,unit=0,id=device0,drive=disk0 " },
+	{ cdrom_empty, " -device ide-cd,bus=ide.1,unit=0,id=device0 " },
+	{ boot, "id=device0,drive=disk0,write-cache=on,share-rw=off,bootindex=65 " },
+	{ boot, "id=device1,drive=disk1,bootindex=1 " },
+	{ boot_own, ",bootindex=3 " },
+	{ nic_user, " -netdev user,id=net0 -device "
+		    "rtl8139,netdev=net0,id=nic0,mac=52:54:00:01:02:ff " },
+	{ nic_bridge, " -netdev tap,id=net0,fd=4 -device virtio-net-pci,netdev=net0," },
+	{ serial_file, " -chardev file,id=charserial0,path=/x,,y,append=on -device "
+		       "isa-serial,chardev=charserial0,id=serial0,index=0 " },
+	{ serial_pty, " -chardev pty,id=charserial0 " },
+	{ serial_listen, " -chardev socket,id=charserial0,path=serial0.sock,server=on,"
+			 "wait=off " },
+	{ serial_connect, " -chardev socket,id=charserial0,path=/s,server=off,reconnect=1 " },
+	{ console_alone, " -chardev pty,id=charserial0 -device isa-serial," },
+	{ console_virtio, " -device virtio-serial-pci,id=ports0 -chardev "
+			  "pty,id=charconsole0 -device "
+			  "virtconsole,chardev=charconsole0,id=console0 " },
+	{ channel, " -device virtserialport,chardev=charchannel0,id=channel0,"
+		   "name=org.qemu.guest_agent.0,,nr=1 " },
+	{ vnc, " -device VGA,id=video0 -display none -vnc 127.0.0.1:0,to=99" },
+	{ vnc_port, " -device cirrus-vga,id=video0 -display none -vnc [::1]:7 -k de" },
+};
+
 static void each_element_has_its_words(void **state)
 {
-	static const struct part parts[] = {
-		{ kvm, " -accel kvm " },
-		{ no_acpi, ",acpi=off " },
-		{ kernel,
-		  " -kernel /k,x -initrd -snapshot -append console=ttyS0 -S -no-user-config" },
-		{ vcpus, " -smp cpus=1,maxcpus=2 " },
-		{ cpu, " -cpu Nehalem,svm=off,x2apic=on " },
-		{ cpu_features, " -cpu qemu64,svm=off " },
-		{ cpu_max, " -cpu max " },
-		{ cpu_host, " -cpu host " },
-		{ local, " -rtc base=localtime " },
-		{ no_reboot, ",reboot=shutdown " },
-		{ loader, " -bios /bios " },
-		{ balloon_rng, " -device virtio-balloon-pci,id=balloon0 -object "
-			       "rng-random,id=rng0,filename=/dev/urandom -device "
-			       "virtio-rng-pci,rng=rng0,id=rng1" },
-		{ name_with_comma, " -name guest=a,,process=x,debug-threads=on " },
-		{ disk_virtio,
-		  " -blockdev driver=raw,node-name=disk0,read-only=off,discard=ignore,"
-		  "file.driver=file,file.filename=/img -device virtio-blk-pci,id=device0,"
-		  "drive=disk0,write-cache=on,share-rw=off" },
-		{ disk_comma, "file.filename=/a,,read-only=on,,b=c -device" },
-		{ disk_ide, " -device ide-hd,bus=ide.1,unit=1,id=device0," },
-		{ disk_sata, " -device ahci,id=sata0 -blockdev" },
-		{ disk_sata, " -device ide-hd,bus=sata0.1,id=device0," },
-		{ disk_sata_q35, " -device ide-hd,bus=ide.1,id=device0," },
-		{ disk_scsi, " -device virtio-scsi-pci,id=scsi0 -blockdev "
-			     "driver=qcow2,node-name=disk0,read-only=on,discard=unmap,"
-			     "cache.direct=on,cache.no-flush=off,file.driver=host_device,"
-			     "file.filename=/img,cache.direct=on,cache.no-flush=off,"
-			     "file.aio=native -device scsi-hd,bus=scsi0.0,scsi-id=2,id=device0,"
-			     "drive=disk0,write-cache=on,share-rw=on" },
-		{ disk_through, ",write-cache=off," },
-		{ cdrom, ",read-only=on," },
-		{ cdrom, " -device ide-cd,bus=ide.1,unit=0,id=device0,drive=disk0 " },
-		{ cdrom_empty, " -device ide-cd,bus=ide.1,unit=0,id=device0 " },
-		{ boot, "id=device0,drive=disk0,write-cache=on,share-rw=off,bootindex=65 " },
-		{ boot, "id=device1,drive=disk1,bootindex=1 " },
-		{ boot_own, ",bootindex=3 " },
-		{ nic_user, " -netdev user,id=net0 -device "
-			    "rtl8139,netdev=net0,id=nic0,mac=52:54:00:01:02:ff " },
-		{ nic_bridge, " -netdev tap,id=net0,fd=4 -device virtio-net-pci,netdev=net0," },
-		{ serial_file, " -chardev file,id=charserial0,path=/x,,y,append=on -device "
-			       "isa-serial,chardev=charserial0,id=serial0,index=0 " },
-		{ serial_pty, " -chardev pty,id=charserial0 " },
-		{ serial_listen, " -chardev socket,id=charserial0,path=serial0.sock,server=on,"
-				 "wait=off " },
-		{ serial_connect,
-		  " -chardev socket,id=charserial0,path=/s,server=off,reconnect=1 " },
-		{ console_alone, " -chardev pty,id=charserial0 -device isa-serial," },
-		{ console_virtio, " -device virtio-serial-pci,id=ports0 -chardev "
-				  "pty,id=charconsole0 -device "
-				  "virtconsole,chardev=charconsole0,id=console0 " },
-		{ channel, " -device virtserialport,chardev=charchannel0,id=channel0,"
-			   "name=org.qemu.guest_agent.0,,nr=1 " },
-		{ vnc, " -device VGA,id=video0 -display none -vnc 127.0.0.1:0,to=99" },
-		{ vnc_port, " -device cirrus-vga,id=video0 -display none -vnc [::1]:7 -k de" },
-	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

@@ -188,18 +188,23 @@ static void a_destination_that_dies_while_it_receives_finds_its_guest(void **sta
 		assert_true(n < 1000);
 }
 
-/* A daemon in a process of its own, which starts a guest and goes on with its loop. */
-static pid_t daemon_fork(const struct host *h)
+/* A daemon in a process of its own, which starts a guest, and is killed after so long. */
+static pid_t daemon_fork(const struct host *h, long us)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		struct sigevent kill_it = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+		struct itimerspec in = { .it_value.tv_nsec = us * 1000 };
+		timer_t timer;
 		struct vmm_options opt = { .run_dir = h->run, .log_dir = h->log };
 		struct host mine = *h;
 		struct guest_def *def = host_def(h);
 		struct host *hosts[] = { &mine };
 
-		if (vmm_open("qemu", &opt, &host_events, &mine, &mine.v) ||
+		if (timer_create(CLOCK_MONOTONIC, &kill_it, &timer) ||
+		    timer_settime(timer, 0, &in, NULL) ||
+		    vmm_open("qemu", &opt, &host_events, &mine, &mine.v) ||
 		    vmm_start(mine.v, def, 0, 1, NULL, host_done, &mine, &mine.guest))
 			_exit(1);
 		for (;;)
@@ -216,16 +221,16 @@ static void a_daemon_killed_while_it_starts_a_guest_leaves_none_or_one_that_is_f
 
 	(void)state;
 	HOST_NEEDS_EMULATOR();
-	for (useconds_t us = 200; us < 200000; us += us / 2) {
+	for (long us = 200; us < 200000; us += us / 2) {
 		struct host *h = host_new();
+		int status;
 		pid_t pid;
 
 		vmm_free(h->v);
 		h->v = NULL;
-		pid = daemon_fork(h);
-		usleep(us); /* the instant itself is what is tried */
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		pid = daemon_fork(h, us);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 		host_open(h);
 		if (h->n_found && h->state != VMM_GONE) {
 			found++;

@@ -11,9 +11,9 @@
 #define DROVER_VMM_QEMU_INNER_H
 
 #include "vmm/backend.h"
+#include "vmm/qemu/argv.h"
 #include "vmm/qemu/qmp.h"
 
-#define QEMU_SERIALS_MAX 4u
 #define QEMU_PTY_MAX 32u	 /* octets of "/dev/pts/N" */
 #define QEMU_FIND_MS 500u	 /* for a guest of a former daemon to answer */
 #define QEMU_RETRY_MS 200u	 /* until a monitor is connected to again */
@@ -66,7 +66,7 @@ struct qemu_guest {
 	unsigned int stops;	     /* of ours, not answered yet */
 	enum vmm_reason stop_reason; /* why it stops next, VMM_REASONS: nobody said */
 	enum vmm_reason end_reason;  /* why it ends, VMM_REASONS: nobody said */
-	char pty[QEMU_SERIALS_MAX][QEMU_PTY_MAX];
+	char pty[ARGV_SERIALS_MAX][QEMU_PTY_MAX];
 
 	/* Being sent. */
 	enum qemu_mig mig; /* as was told last */

@@ -249,7 +249,7 @@ static const char *backend_pty(const struct vmm_guest *g, unsigned int i)
 {
 	const struct qemu_guest *qg = qemu_of(g);
 
-	return i < QEMU_SERIALS_MAX && qg->pty[i][0] ? qg->pty[i] : NULL;
+	return i < ARGV_SERIALS_MAX && qg->pty[i][0] ? qg->pty[i] : NULL;
 }
 
 const struct vmm_backend *qemu_backend(void)

@@ -299,7 +299,7 @@ static void pty_known(struct qemu_guest *qg, const char *label, const char *file
 		return;
 	i = (unsigned int)label[10] - '0';
 	digits = file + sizeof(kind) - 1;
-	if (i < QEMU_SERIALS_MAX && *digits && strlen(digits) < 10 &&
+	if (i < ARGV_SERIALS_MAX && *digits && strlen(digits) < 10 &&
 	    !digits[strspn(digits, "0123456789")])
 		(void)snprintf(qg->pty[i], QEMU_PTY_MAX, "/dev/pts/%.9s", digits);
 }
