@@ -165,7 +165,7 @@ static int close_os_type(struct xml_in *in, const xmlNode *node, void *object)
 
 static int close_boot(struct xml_in *in, const xmlNode *node, void *object)
 {
-	CLEANUP(xml_string) char *dev = xml_attr_copy(node, "dev"), *old = NULL;
+	CLEANUP(xml_string) char *dev = xml_attr_copy(node, "dev");
 	static const char *const known[] = { "hd", "cdrom", "network", "fd" };
 	struct guest_def *def = object;
 	size_t i = 0;
@@ -183,7 +183,7 @@ static int close_boot(struct xml_in *in, const xmlNode *node, void *object)
 		return xml_set(&def->boot, dev);
 	if (asprintf(&both, "%s,%s", def->boot, dev) < 0)
 		return FAULT(-ENOMEM);
-	old = def->boot;
+	free(def->boot);
 	def->boot = both;
 	return 0;
 }
