@@ -52,6 +52,10 @@ int cli_domain(int argc, char **argv);
 /* Of domains' configurations: its parts have exit statuses of their own, see cli/config.h. */
 int cli_config(int argc, char **argv);
 
+/* A guest from one drover-hostd to another, and what one knows of that: cli/migrate.h. */
+int cli_migrate(int argc, char **argv);
+int cli_migrations(int argc, char **argv);
+
 /* Of files, without a daemon. */
 int cli_image(int argc, char **argv);
 

@@ -133,6 +133,38 @@ static const struct command {
 	  "Exit status: 0 done, 1 there are faults or differences, 2 the words are wrong,\n"
 	  "3 refused: no such domain, a lock that is held, a store or a backend that does\n"
 	  "not answer.\n" },
+	{ "migrate", cli_migrate, "[OPTION]... GUEST DEST",
+	  "a running guest to another daemon, named by its URI",
+	  "GUEST is a name, a uuid or an id; DEST and URI are libvirt's: xen:///system,\n"
+	  "qemu+tls://host/system, qemu+unix:///system?socket=PATH.\n"
+	  "  -c, --connect URI    the source ($LIBVIRT_DEFAULT_URI, else xen:///system)\n"
+	  "      --live           while it runs\n"
+	  "      --persistent     it is defined there\n"
+	  "      --undefinesource and no more here\n"
+	  "      --suspend        it stays paused there\n"
+	  "      --offline        its definition alone; needs --persistent\n"
+	  "      --unsafe         also where something does not come along\n"
+	  "      --abort-on-error, --auto-converge, --compressed\n"
+	  "                       as virsh has them\n"
+	  "      --bandwidth MIB  a second, at most\n"
+	  "      --downtime MS    that it may stand still, at most\n"
+	  "      --dname NAME     its name there\n"
+	  "      --xml FILE       its definition there\n"
+	  "      --migrateuri URI where its memory is sent\n"
+	  "      --timeout S      then it is called off\n"
+	  "      --settle S       how long to ask who has it, where that is not clear (30)\n"
+	  "      --json           the outcome for programs\n"
+	  "  -q, --quiet          no progress\n"
+	  "Ctrl-C calls it off, and waits for what the daemons say.\n"
+	  "Exit status: 0 it moved, 1 it stayed, 2 the words are wrong, 3 not settled: see\n"
+	  "'drover migrations'.\n" },
+	{ "migrations", cli_migrations, "[-c URI] [--open] [--json] [--watch] [ID]",
+	  "migrations a daemon knows: phase, peer, what they wait for",
+	  "  -c, --connect URI  the daemon ($LIBVIRT_DEFAULT_URI, else xen:///system)\n"
+	  "  -o, --open         those that are not done\n"
+	  "      --json         for programs\n"
+	  "  -w, --watch        again whenever time has passed\n"
+	  "ID: the first digits of one: its timeline.\n" },
 	{ "image", cli_image, "COMMAND [OPTION]... FILE...",
 	  "images of a store or a domain, and libxl streams: look, check, convert, compare",
 	  "  dump FILE                  its records, a line each; --json\n"
@@ -167,7 +199,7 @@ static void help_all(FILE *to)
 {
 	fputs("usage: drover [-s SOCKET] COMMAND [ARGUMENT]...\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
 	fputs("\nSOCKET: $XENSTORED_PATH, else socket in $XENSTORED_RUNDIR, else in\n"
 	      "/run/xenstored. Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n",
 	      to);

@@ -93,4 +93,10 @@ void peers_arm(struct peers *p);
 /* What we say of ourselves. Borrowed strings. */
 void peers_hello(const struct host *h, struct peer_hello *ret);
 
+/* ---- peer_list.c ---- */
+
+struct call;
+/* PEER_LIST. */
+void peer_serve_list(struct call *c, void *args);
+
 #endif

@@ -73,9 +73,16 @@ static void serve_msg(struct call *c, void *args)
 }
 
 const struct proc peer_procs[] = {
-	{ PEER_START, serve_msg, PROC_PEER },	 { PEER_STATE, serve_msg, PROC_PEER },
-	{ PEER_ABORT, serve_msg, PROC_PEER },	 { PEER_COMMIT, serve_msg, PROC_PEER },
-	{ PEER_FAILED, serve_msg, PROC_PEER },	 { PEER_TAKEN, serve_msg, PROC_PEER },
-	{ PEER_RETURN, serve_msg, PROC_PEER },	 { PEER_HELLO, serve_hello, PROC_PEER },
-	{ PEER_STATUS, serve_hello, PROC_PEER }, { 0 },
+	{ PEER_START, serve_msg, PROC_PEER },
+	{ PEER_STATE, serve_msg, PROC_PEER },
+	{ PEER_ABORT, serve_msg, PROC_PEER },
+	{ PEER_COMMIT, serve_msg, PROC_PEER },
+	{ PEER_FAILED, serve_msg, PROC_PEER },
+	{ PEER_TAKEN, serve_msg, PROC_PEER },
+	{ PEER_RETURN, serve_msg, PROC_PEER },
+	{ PEER_HELLO, serve_hello, PROC_PEER },
+	{ PEER_STATUS, serve_hello, PROC_PEER },
+	/* For people: whoever may list domains may. */
+	{ PEER_LIST, peer_serve_list, PROC_READ_ONLY },
+	{ 0 },
 };
