@@ -242,6 +242,89 @@ static void an_emulator_that_does_not_start_says_so(void **state)
 	host_free(h);
 }
 
+/* More of what a definition may have: one of each kind that needs nothing of the host. */
+static struct guest_def *rich_def(const struct host *h, const char *machine)
+{
+	struct guest_def *def = host_def(h);
+	bool pc = !strcmp(machine, "pc");
+
+	free(def->machine);
+	def->machine = strdup(machine);
+	def->disks = reallocarray(def->disks, 3, sizeof(*def->disks));
+	assert_non_null(def->disks);
+	def->n_disks = 3;
+	memset(&def->disks[1], 0, 2 * sizeof(*def->disks));
+	for (size_t i = 1; i < 3; i++) {
+		def->disks[i].type = strdup("file");
+		def->disks[i].device = strdup("cdrom");
+	}
+	def->disks[1].target = strdup(pc ? "hdc" : "sdc");
+	def->disks[1].bus = strdup(pc ? "ide" : "sata");
+	def->disks[2].target = strdup("sda");
+	def->disks[2].bus = strdup("scsi");
+	def->boot = strdup("cdrom,hd");
+	def->nics = calloc(1, sizeof(*def->nics));
+	def->n_nics = 1;
+	def->nics[0].type = strdup("user");
+	def->nics[0].mac[0] = 0x52;
+	def->channels = calloc(1, sizeof(*def->channels));
+	def->n_channels = 1;
+	def->channels[0].type = strdup("unix");
+	def->channels[0].listen = true;
+	def->channels[0].target_type = strdup("virtio");
+	def->channels[0].target_name = strdup("org.qemu.guest_agent.0");
+	def->consoles = calloc(1, sizeof(*def->consoles));
+	def->n_consoles = 1;
+	def->consoles[0].type = strdup("pty");
+	def->consoles[0].target_type = strdup("virtio");
+	def->graphics = calloc(1, sizeof(*def->graphics));
+	def->n_graphics = 1;
+	def->graphics[0].type = strdup("vnc");
+	def->graphics[0].port = -1;
+	def->memballoon = strdup("virtio");
+	def->rng = strdup("/dev/urandom");
+	def->cpu_features = strdup("svm=off");
+	return def;
+}
+
+static void start_rich(struct host *h, const char *machine, unsigned int flags)
+{
+	struct guest_def *def = rich_def(h, machine);
+
+	assert_int_equal(vmm_start(h->v, def, flags, 1, flags ? HOST_MIGRATION_ID : NULL, host_done,
+				   h, &h->guest),
+			 0);
+	def_free(def);
+	host_await(h, NULL, h->n_done);
+	assert_int_equal(h->done_err, 0);
+}
+
+static void a_guest_of_many_devices_is_started_and_sent(void **state)
+{
+	static const char *const machines[] = { "pc", "q35" };
+	struct vmm_send_options opt = { .live = true };
+
+	(void)state;
+	HOST_NEEDS_EMULATOR();
+	for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
+		struct pair p = { host_new(), host_new(), -1, -1 };
+		int sv[2];
+
+		start_rich(p.a, machines[i], 0);
+		start_rich(p.b, machines[i], VMM_START_INCOMING);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+		p.to_b = sv[0];
+		p.to_a = sv[1];
+		host_await(p.a, p.b, host_ticks(p.a, NULL) >= 2);
+		pair_send(&p, &opt);
+		host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+		assert_int_equal(p.b->received_err, 0);
+		host_call(p.b, vmm_resume);
+		assert_moved(&p);
+		pair_free(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +332,7 @@ int main(void)
 		LIVE_TEST(starts_paused_and_ticks_only_when_resumed),
 		LIVE_TEST(shutdown_and_reboot_reach_the_guest),
 		LIVE_TEST(a_guest_is_sent_and_goes_on_where_it_stopped),
+		LIVE_TEST(a_guest_of_many_devices_is_started_and_sent),
 		LIVE_TEST(a_guest_that_was_sent_is_resumed_when_the_other_is_gone),
 		LIVE_TEST(a_cancelled_guest_runs_on),
 		LIVE_TEST(a_guest_whose_destination_dies_runs_on),

@@ -18,6 +18,7 @@
 #include "base/own.h"
 #include "vmm/qemu/argv.h"
 #include "vmm/qemu/inner.h"
+#include "vmm/qemu/tap.h"
 
 #define PROGRAM "/usr/bin/qemu-system-x86_64"
 #define VERSION_MAX 128u /* octets of what it says of itself */
@@ -156,23 +157,56 @@ static struct qemu_guest *guest_init(struct vmm_guest *g)
 	return qg;
 }
 
+/* What the process is given: its monitor's socket, and a tap for each nic that needs one. */
+struct given {
+	int fd[1 + ARGV_TAPS_MAX];
+	size_t n;
+};
+
+static void given_fini(struct given *given)
+{
+	while (given->n)
+		close(given->fd[--given->n]);
+}
+
+static int given_init(struct vmm_guest *g, struct given *given)
+{
+	int fd = vmm_guest_listen(g, "monitor", SOCK_STREAM);
+
+	given->n = 0;
+	if (fd < 0)
+		return fd;
+	given->fd[given->n++] = fd;
+	for (size_t i = 0; i < g->def->n_nics; i++) {
+		if (!argv_nic_has_tap(&g->def->nics[i]))
+			continue;
+		fd = tap_open(&g->def->nics[i]);
+		if (fd < 0) {
+			vmm_guest_set_why(g, fd, "<interface>: no tap could be made: %s",
+					  strerror(-fd));
+			return fd;
+		}
+		given->fd[given->n++] = fd;
+	}
+	return 0;
+}
+
 static int guest_spawn(struct vmm_guest *g)
 {
-	struct words w;
 	const char *program = program_of(g->v, g->def);
-	int monitor = vmm_guest_listen(g, "monitor", SOCK_STREAM), r;
+	struct given given;
+	struct words w;
+	int r = given_init(g, &given);
 
-	if (monitor < 0)
-		return monitor;
 	words_init(&w);
-	argv_make(&w, program, g->def, g->incoming);
-	r = words_end(&w);
-	if (r < 0)
-		r = FAULT(r);
-	else
-		r = vmm_spawn(g, program, w.word, &monitor, 1);
+	if (r == 0) {
+		argv_make(&w, program, g->def, g->incoming);
+		r = words_end(&w) < 0 ? FAULT(words_end(&w)) : 0;
+	}
+	if (r == 0)
+		r = vmm_spawn(g, program, w.word, given.fd, given.n);
 	words_fini(&w);
-	close(monitor);
+	given_fini(&given);
 	return r;
 }
 
