@@ -26,7 +26,7 @@
 
 DEFINE_CLEANUP(struct rpc_client *, rpc_client_free)
 
-uint64_t client_now_ms(void)
+uint64_t rpc_client_now_ms(void)
 {
 	struct timespec t;
 
@@ -103,9 +103,9 @@ static const struct rpc_conn_ops client_ops = {
 	.closed = client_closed,
 };
 
-int client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms)
+int rpc_client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms)
 {
-	uint64_t now = client_now_ms(), until;
+	uint64_t now = rpc_client_now_ms(), until;
 	struct pollfd p[2];
 	int r, wait;
 
@@ -121,7 +121,7 @@ int client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms)
 	r = poll(p, 2, wait);
 	if (r < 0)
 		return errno == EINTR ? EINTR : FAULT(-errno);
-	now = client_now_ms();
+	now = rpc_client_now_ms();
 	if (p[0].revents)
 		rpc_conn_io(c->conn, p[0].revents, now);
 	if (!c->closed)
@@ -131,10 +131,10 @@ int client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms)
 	return c->closed ? ECONNRESET : 0;
 }
 
-int client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options *o, uint64_t by_ms,
-		 struct rpc_error *err)
+int rpc_client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options *o, uint64_t by_ms,
+		     struct rpc_error *err)
 {
-	uint64_t now = client_now_ms();
+	uint64_t now = rpc_client_now_ms();
 	int r;
 
 	rpc_conn_free(c->conn);
@@ -145,12 +145,12 @@ int client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options *o,
 		return ENOMEM;
 	}
 	while (!c->ready && !c->closed) {
-		if (client_now_ms() >= by_ms) {
+		if (rpc_client_now_ms() >= by_ms) {
 			rpc_error_set(err, RPC_ERR_OPERATION_TIMEOUT, RPC_FROM_RPC,
 				      "no connection within the time limit");
 			return ETIMEDOUT;
 		}
-		r = client_round(c, -1, by_ms);
+		r = rpc_client_round(c, -1, by_ms);
 		if (r < 0)
 			return r;
 	}
@@ -206,7 +206,7 @@ static int client_finish(struct client_call *call, xdrproc_t fn, void *ret, size
 static int client_wait(struct rpc_client *c, uint32_t serial, xdrproc_t fn, void *ret,
 		       size_t ret_size, uint32_t timeout_ms, struct rpc_error *err)
 {
-	uint64_t by = timeout_ms ? client_now_ms() + timeout_ms : UINT64_MAX;
+	uint64_t by = timeout_ms ? rpc_client_now_ms() + timeout_ms : UINT64_MAX;
 	struct client_call *call = serial ? call_find(c, serial) : NULL;
 	int r;
 
@@ -215,12 +215,12 @@ static int client_wait(struct rpc_client *c, uint32_t serial, xdrproc_t fn, void
 		return EINVAL;
 	}
 	while (!call->done) {
-		if (client_now_ms() >= by) {
+		if (rpc_client_now_ms() >= by) {
 			rpc_error_set(err, RPC_ERR_OPERATION_TIMEOUT, RPC_FROM_RPC,
 				      "no answer within %u ms", timeout_ms);
 			return ETIMEDOUT;
 		}
-		r = client_round(c, c->wake_fd, by);
+		r = rpc_client_round(c, c->wake_fd, by);
 		if (call->done)
 			break;
 		if (r == EINTR)
@@ -268,7 +268,7 @@ int rpc_client_start(struct rpc_client *c, int32_t procedure, xdrproc_t args_fn,
 	rpc_error_set(err, RPC_ERR_OK, RPC_FROM_NONE, "%s", "");
 	r = client_start(c, RPC_PROGRAM, RPC_VERSION, procedure, args_fn, args, ret_serial, err);
 	if (!r)
-		rpc_conn_flush(c->conn, client_now_ms());
+		rpc_conn_flush(c->conn, rpc_client_now_ms());
 	return r;
 }
 
@@ -293,12 +293,12 @@ void rpc_client_forget(struct rpc_client *c, uint32_t serial)
 
 int rpc_client_poll(struct rpc_client *c, int wake_fd, uint32_t timeout_ms, struct rpc_error *err)
 {
-	uint64_t by = client_now_ms() + timeout_ms;
+	uint64_t by = rpc_client_now_ms() + timeout_ms;
 	int r = 0;
 
 	rpc_error_set(err, RPC_ERR_OK, RPC_FROM_NONE, "%s", "");
-	while (!r && client_now_ms() < by)
-		r = client_round(c, wake_fd, by);
+	while (!r && rpc_client_now_ms() < by)
+		r = rpc_client_round(c, wake_fd, by);
 	if (r && r != EINTR)
 		rpc_error_set(err, RPC_ERR_NO_CONNECT, RPC_FROM_RPC, "%s",
 			      r < 0 ? strerror(-r) : c->why);
@@ -395,7 +395,7 @@ int rpc_client_open(const char *uri, const struct rpc_client_options *o, struct 
 		rpc_error_set(err, RPC_ERR_INVALID_ARG, RPC_FROM_URI, "'%.200s': %s", uri, text);
 		return r;
 	}
-	r = client_dial(c, &u, client_now_ms() + limit, err);
+	r = rpc_client_dial(c, &u, rpc_client_now_ms() + limit, err);
 	if (!r && !c->o.bare)
 		r = client_greet(c, &u, limit, err);
 	if (!r)

@@ -63,7 +63,7 @@ static int dial_all(struct rpc_client *c, const struct rpc_uri *u, const struct 
 			continue;
 		}
 		o.connecting = r == EINPROGRESS;
-		r = client_adopt(c, fd, &o, by_ms, err);
+		r = rpc_client_adopt(c, fd, &o, by_ms, err);
 		if (!r)
 			return 0;
 	}
@@ -149,11 +149,11 @@ static int dial_ssh(struct rpc_client *c, const struct rpc_uri *u, uint64_t by_m
 		rpc_error_set(err, RPC_ERR_SSH, RPC_FROM_RPC, "ssh cannot be started");
 		return EAGAIN;
 	}
-	return client_adopt(c, pair[0], &o, by_ms, err);
+	return rpc_client_adopt(c, pair[0], &o, by_ms, err);
 }
 
-int client_dial(struct rpc_client *c, const struct rpc_uri *uri, uint64_t by_ms,
-		struct rpc_error *err)
+int rpc_client_dial(struct rpc_client *c, const struct rpc_uri *uri, uint64_t by_ms,
+		    struct rpc_error *err)
 {
 	char text[RPC_CONN_WHY_MAX];
 	struct rpc_uri u = *uri;

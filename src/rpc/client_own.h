@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The blocking client from within: client.c calls, client_dial.c connects.
+ * The blocking client from within: client.c calls, rpc_client_dial.c connects.
  */
 #ifndef DROVER_RPC_CLIENT_OWN_H
 #define DROVER_RPC_CLIENT_OWN_H
@@ -32,17 +32,17 @@ struct rpc_client {
 	pid_t helper; /* ssh, or 0 */
 };
 
-uint64_t client_now_ms(void);
+uint64_t rpc_client_now_ms(void);
 /*
  * One round of the loop: until something came, wake_fd is readable (then EINTR) or `by_ms` is
  * there. 0; EINTR; ECONNRESET: it is over.
  */
-int client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms);
+int rpc_client_round(struct rpc_client *c, int wake_fd, uint64_t by_ms);
 /* Connects c, whose options are set, to where u says. */
-int client_dial(struct rpc_client *c, const struct rpc_uri *u, uint64_t by_ms,
-		struct rpc_error *err);
+int rpc_client_dial(struct rpc_client *c, const struct rpc_uri *u, uint64_t by_ms,
+		    struct rpc_error *err);
 /* Gives c a connected descriptor (or one that is being connected, or needs TLS). */
-int client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options *o, uint64_t by_ms,
-		 struct rpc_error *err);
+int rpc_client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options *o, uint64_t by_ms,
+		     struct rpc_error *err);
 
 #endif

@@ -47,7 +47,7 @@ static void conn_destroy(struct rpc_conn *c)
 {
 	conn_close_fd(c);
 	rpc_tls_free(c->tls);
-	conn_queue_clear(c);
+	rpc_conn_queue_clear(c);
 	rpc_parser_fini(&c->in);
 	free(c);
 }
@@ -60,7 +60,7 @@ static void conn_end(struct rpc_conn *c)
 	if (c->tls && c->state == CONN_READY)
 		rpc_tls_bye(c->tls);
 	c->state = CONN_CLOSED;
-	conn_queue_clear(c);
+	rpc_conn_queue_clear(c);
 	c->ops->closed(c->data, c, c->why);
 	conn_close_fd(c);
 }
@@ -392,7 +392,7 @@ void rpc_conn_flush(struct rpc_conn *c, uint64_t now_ms)
 {
 	conn_enter(c, now_ms);
 	if (c->state == CONN_READY && (!c->closing || c->drain))
-		conn_write(c);
+		rpc_conn_write(c);
 	c->drain = false;
 	conn_leave(c);
 }

@@ -22,7 +22,7 @@ void conn_notify(struct rpc_conn *c)
 		c->ops->wake(c->data, c);
 }
 
-int conn_queue(struct rpc_conn *c, uint8_t *data, size_t len)
+int rpc_conn_queue(struct rpc_conn *c, uint8_t *data, size_t len)
 {
 	struct conn_out *o = malloc(sizeof(*o));
 
@@ -44,7 +44,7 @@ static void out_free(struct conn_out *o)
 	free(o);
 }
 
-void conn_queue_clear(struct rpc_conn *c)
+void rpc_conn_queue_clear(struct rpc_conn *c)
 {
 	struct conn_out *o;
 
@@ -103,7 +103,7 @@ static ssize_t write_tls(struct rpc_conn *c)
 	return n;
 }
 
-void conn_write(struct rpc_conn *c)
+void rpc_conn_write(struct rpc_conn *c)
 {
 	while (!list_is_empty(&c->out) && !c->blocked) {
 		ssize_t n = c->tls ? write_tls(c) : write_plain(c);
@@ -126,7 +126,7 @@ size_t rpc_conn_unsent(const struct rpc_conn *c)
 
 static int conn_send_data(struct rpc_conn *c, uint8_t *data, size_t len)
 {
-	int r = conn_queue(c, data, len);
+	int r = rpc_conn_queue(c, data, len);
 
 	conn_notify(c);
 	return r;

@@ -140,8 +140,8 @@ static int tls_judge(struct rpc_tls *t, char *text, size_t room)
 		return ENOMEM;
 	r = gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER);
 	if (r >= 0) {
-		tls_fingerprint(crt, t->fingerprint);
-		tls_dn(crt, t->dn);
+		rpc_tls_cert_fingerprint(crt, t->fingerprint);
+		rpc_tls_cert_dn(crt, t->dn);
 	}
 	gnutls_x509_crt_deinit(crt);
 	if (r < 0) {

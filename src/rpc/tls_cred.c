@@ -19,7 +19,7 @@
 
 DEFINE_CLEANUP(struct rpc_tls_cred *, rpc_tls_cred_free)
 
-void tls_fingerprint(gnutls_x509_crt_t crt, char ret[RPC_FINGERPRINT_MAX])
+void rpc_tls_cert_fingerprint(gnutls_x509_crt_t crt, char ret[RPC_FINGERPRINT_MAX])
 {
 	uint8_t sum[32];
 	size_t len = sizeof(sum), at;
@@ -32,7 +32,7 @@ void tls_fingerprint(gnutls_x509_crt_t crt, char ret[RPC_FINGERPRINT_MAX])
 		at += (size_t)snprintf(ret + at, RPC_FINGERPRINT_MAX - at, "%02x", sum[i]);
 }
 
-void tls_dn(gnutls_x509_crt_t crt, char ret[RPC_DN_MAX])
+void rpc_tls_cert_dn(gnutls_x509_crt_t crt, char ret[RPC_DN_MAX])
 {
 	size_t len = RPC_DN_MAX;
 
@@ -87,7 +87,7 @@ static int cred_look(struct rpc_tls_cred *c, const char *what, const char *path,
 	for (unsigned int i = 0; i < (unsigned int)r && !bad; i++)
 		bad = check_times(what, path, chain[i], text, room);
 	if (ours && r > 0)
-		tls_fingerprint(chain[0], c->fingerprint);
+		rpc_tls_cert_fingerprint(chain[0], c->fingerprint);
 	for (unsigned int i = 0; i < (unsigned int)r; i++)
 		gnutls_x509_crt_deinit(chain[i]);
 	return bad;

@@ -19,7 +19,7 @@ struct rpc_tls_cred {
 };
 
 /* "" where there is none. */
-void tls_fingerprint(gnutls_x509_crt_t crt, char ret[RPC_FINGERPRINT_MAX]);
-void tls_dn(gnutls_x509_crt_t crt, char ret[RPC_DN_MAX]);
+void rpc_tls_cert_fingerprint(gnutls_x509_crt_t crt, char ret[RPC_FINGERPRINT_MAX]);
+void rpc_tls_cert_dn(gnutls_x509_crt_t crt, char ret[RPC_DN_MAX]);
 
 #endif
