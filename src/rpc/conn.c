@@ -23,7 +23,7 @@
 #define KEEPALIVE_PING 1
 #define KEEPALIVE_PONG 2
 
-void conn_break(struct rpc_conn *c, const char *fmt, ...)
+void rpc_conn_doom(struct rpc_conn *c, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -171,8 +171,9 @@ static void conn_take_keepalive(struct rpc_conn *c, const struct rpc_frame *f)
 {
 	if (f->head.version != RPC_KEEPALIVE_VERSION || f->head.type != RPC_EVENT || f->body_len ||
 	    (f->head.procedure != KEEPALIVE_PING && f->head.procedure != KEEPALIVE_PONG))
-		conn_break(c, "a keepalive frame of version %u, procedure %d, type %u, %zu octets",
-			   f->head.version, f->head.procedure, f->head.type, f->body_len);
+		rpc_conn_doom(c,
+			      "a keepalive frame of version %u, procedure %d, type %u, %zu octets",
+			      f->head.version, f->head.procedure, f->head.type, f->body_len);
 	else if (f->head.procedure == KEEPALIVE_PING)
 		conn_send_keepalive(c, KEEPALIVE_PONG);
 }
@@ -191,8 +192,8 @@ static void conn_take(struct rpc_conn *c, const struct rpc_frame *f)
 	case RPC_CALL_FDS:
 	case RPC_REPLY_FDS:
 		/* What follows the frame cannot be told from the next one. */
-		conn_break(c, "procedure %d comes with descriptors, which are not accepted",
-			   f->head.procedure);
+		rpc_conn_doom(c, "procedure %d comes with descriptors, which are not accepted",
+			      f->head.procedure);
 		return;
 	case RPC_STREAM:
 	case RPC_STREAM_HOLE:
@@ -229,7 +230,7 @@ static bool conn_deliver(struct rpc_conn *c, unsigned int *left)
 		if (r == EAGAIN)
 			return true;
 		if (r) {
-			conn_break(c, "%s", text);
+			rpc_conn_doom(c, "%s", text);
 			return false;
 		}
 		if (!*left)
@@ -256,7 +257,7 @@ static ssize_t conn_recv(struct rpc_conn *c, uint8_t *buf, size_t len)
 			snprintf(text, sizeof(text), "%s", strerror(errno));
 	}
 	if (n < 0 && errno != EAGAIN)
-		conn_break(c, "cannot read: %s", text);
+		rpc_conn_doom(c, "cannot read: %s", text);
 	return n;
 }
 
@@ -269,7 +270,7 @@ static void conn_read(struct rpc_conn *c)
 		ssize_t n;
 
 		if (!at) {
-			conn_break(c, "out of memory");
+			rpc_conn_doom(c, "out of memory");
 			return;
 		}
 		n = conn_recv(c, at, READ_SIZE);
@@ -277,9 +278,9 @@ static void conn_read(struct rpc_conn *c)
 			return;
 		if (!n) {
 			if (rpc_parser_held(&c->in))
-				conn_break(c, "closed by the other end within a frame");
+				rpc_conn_doom(c, "closed by the other end within a frame");
 			else
-				conn_break(c, "%s", "");
+				rpc_conn_doom(c, "%s", "");
 			return;
 		}
 		rpc_parser_added(&c->in, (size_t)n);
@@ -294,7 +295,7 @@ static void conn_connected(struct rpc_conn *c)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (err)
-		conn_break(c, "cannot connect: %s", strerror(err));
+		rpc_conn_doom(c, "cannot connect: %s", strerror(err));
 	else
 		c->state = c->tls ? CONN_HANDSHAKE : CONN_READY;
 }
@@ -307,7 +308,7 @@ static void conn_handshake(struct rpc_conn *c)
 	if (!r)
 		c->state = CONN_READY;
 	else if (r != EAGAIN)
-		conn_break(c, "%s", text);
+		rpc_conn_doom(c, "%s", text);
 }
 
 /* Everything that has to do with the other end's octets, as far as it goes now. */
@@ -327,7 +328,7 @@ static void conn_advance(struct rpc_conn *c, short revents)
 	if (c->freed || c->closing)
 		return;
 	if (revents & (POLLHUP | POLLERR | POLLRDHUP) && conn_is_held(c))
-		conn_break(c, "%s", "");
+		rpc_conn_doom(c, "%s", "");
 	else if (revents & (POLLIN | POLLHUP | POLLERR | POLLRDHUP) || conn_has_more(c))
 		conn_read(c);
 }
@@ -351,8 +352,8 @@ static void conn_ask_keepalive(struct rpc_conn *c)
 	if (conn_is_held(c))
 		return;
 	if (c->ka_asked >= c->ka_count) {
-		conn_break(c, "no answer to %u keepalives, one each %u ms", c->ka_count,
-			   c->ka_interval_ms);
+		rpc_conn_doom(c, "no answer to %u keepalives, one each %u ms", c->ka_count,
+			      c->ka_interval_ms);
 		return;
 	}
 	c->ka_asked++;
@@ -369,7 +370,7 @@ static void conn_check_stall(struct rpc_conn *c)
 	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
 		c->blocked = false;
 	else
-		conn_break(c, "the other end has read nothing for %u ms", c->o.stall_ms);
+		rpc_conn_doom(c, "the other end has read nothing for %u ms", c->o.stall_ms);
 }
 
 void rpc_conn_tick(struct rpc_conn *c, uint64_t now_ms)
@@ -377,9 +378,10 @@ void rpc_conn_tick(struct rpc_conn *c, uint64_t now_ms)
 	conn_enter(c, now_ms);
 	if (c->state != CONN_CLOSED && !c->closing) {
 		if (c->state < CONN_READY && now_ms >= c->handshake_by_ms)
-			conn_break(c, "%s took longer than %u ms",
-				   c->state == CONN_CONNECTING ? "connecting" : "agreeing on TLS",
-				   c->o.handshake_ms);
+			rpc_conn_doom(c, "%s took longer than %u ms",
+				      c->state == CONN_CONNECTING ? "connecting"
+								  : "agreeing on TLS",
+				      c->o.handshake_ms);
 		conn_check_stall(c);
 		conn_ask_keepalive(c);
 		if (!c->closing && conn_has_more(c))
@@ -401,9 +403,9 @@ void rpc_conn_close(struct rpc_conn *c, bool drain, const char *why)
 {
 	if (c->closing || c->state == CONN_CLOSED)
 		return;
-	conn_break(c, "%s", why);
+	rpc_conn_doom(c, "%s", why);
 	c->drain = drain;
-	conn_notify(c);
+	rpc_conn_wake(c);
 }
 
 short rpc_conn_events(const struct rpc_conn *c)
@@ -445,7 +447,7 @@ void rpc_conn_keepalive(struct rpc_conn *c, uint32_t interval_ms, uint32_t count
 	c->ka_count = count;
 	c->ka_asked = 0;
 	c->ka_next_ms = c->now_ms + interval_ms;
-	conn_notify(c);
+	rpc_conn_wake(c);
 }
 
 int rpc_conn_fd(const struct rpc_conn *c)

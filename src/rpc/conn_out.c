@@ -16,7 +16,7 @@
 
 #define WRITE_FRAMES 32 /* frames that one call of the system takes */
 
-void conn_notify(struct rpc_conn *c)
+void rpc_conn_wake(struct rpc_conn *c)
 {
 	if (!c->depth && c->ops->wake)
 		c->ops->wake(c->data, c);
@@ -28,7 +28,7 @@ int rpc_conn_queue(struct rpc_conn *c, uint8_t *data, size_t len)
 
 	if (!o) {
 		free(data);
-		conn_break(c, "out of memory");
+		rpc_conn_doom(c, "out of memory");
 		return ENOMEM;
 	}
 	*o = (struct conn_out){ .data = data, .len = len };
@@ -88,7 +88,7 @@ static ssize_t write_plain(struct rpc_conn *c)
 		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != EAGAIN)
-		conn_break(c, "cannot write: %s", strerror(errno));
+		rpc_conn_doom(c, "cannot write: %s", strerror(errno));
 	return n;
 }
 
@@ -99,7 +99,7 @@ static ssize_t write_tls(struct rpc_conn *c)
 	ssize_t n = rpc_tls_write(c->tls, o->data + o->off, o->len - o->off, text, sizeof(text));
 
 	if (n < 0 && errno != EAGAIN)
-		conn_break(c, "cannot write: %s", text);
+		rpc_conn_doom(c, "cannot write: %s", text);
 	return n;
 }
 
@@ -128,7 +128,7 @@ static int conn_send_data(struct rpc_conn *c, uint8_t *data, size_t len)
 {
 	int r = rpc_conn_queue(c, data, len);
 
-	conn_notify(c);
+	rpc_conn_wake(c);
 	return r;
 }
 
@@ -151,8 +151,8 @@ int rpc_conn_send(struct rpc_conn *c, const struct rpc_head *head, xdrproc_t fn,
 	}
 	r = rpc_code_frame(head, fn, obj, &data, &len);
 	if (r == ENOMEM) {
-		conn_break(c, "out of memory");
-		conn_notify(c);
+		rpc_conn_doom(c, "out of memory");
+		rpc_conn_wake(c);
 	}
 	if (r)
 		return r;
@@ -176,8 +176,8 @@ int rpc_conn_fail(struct rpc_conn *c, const struct rpc_head *call, const struct 
 	head.status = RPC_ERROR;
 	r = rpc_code_error(&head, err, &data, &len);
 	if (r) {
-		conn_break(c, "out of memory");
-		conn_notify(c);
+		rpc_conn_doom(c, "out of memory");
+		rpc_conn_wake(c);
 		return r;
 	}
 	if (head.type == RPC_REPLY && c->calls)

@@ -47,12 +47,12 @@ struct rpc_conn {
 };
 
 /* Notes the first reason; the end comes later. */
-void conn_break(struct rpc_conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void rpc_conn_doom(struct rpc_conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A frame of ours, without waking the owner. Takes data. ENOMEM: the connection is closed. */
 int rpc_conn_queue(struct rpc_conn *c, uint8_t *data, size_t len);
 void rpc_conn_queue_clear(struct rpc_conn *c);
 /* Writes what can be. */
 void rpc_conn_write(struct rpc_conn *c);
-void conn_notify(struct rpc_conn *c);
+void rpc_conn_wake(struct rpc_conn *c);
 
 #endif
