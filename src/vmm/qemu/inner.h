@@ -14,15 +14,17 @@
 #include "vmm/qemu/argv.h"
 #include "vmm/qemu/qmp.h"
 
-#define QEMU_PTY_MAX 32u	 /* octets of "/dev/pts/N" */
-#define QEMU_FIND_MS 500u	 /* for a guest of a former daemon to answer */
-#define QEMU_RETRY_MS 200u	 /* until a monitor is connected to again */
-#define QEMU_RETRIES_MAX 50u	 /* in a row */
-#define QEMU_POLL_MS 100u	 /* between two questions for progress */
-#define QEMU_SETTLE_MS 5u	 /* while a migration that failed is being wound up */
-#define QEMU_SETTLE_TRIES 2000u	 /* of that */
-#define QEMU_DOWNTIME_MS 300u	 /* where nothing else is asked for */
-#define QEMU_FD_NAME "migration" /* of the descriptor that a guest goes through */
+#define QEMU_PTY_MAX 32u	   /* octets of "/dev/pts/N" */
+#define QEMU_FIND_MS 500u	   /* for a guest of a former daemon to answer */
+#define QEMU_RETRY_MS 200u	   /* until a monitor is connected to again */
+#define QEMU_RETRIES_MAX 50u	   /* in a row */
+#define QEMU_POLL_MS 100u	   /* between two questions for progress */
+#define QEMU_SETTLE_MS 5u	   /* while a migration that failed is being wound up */
+#define QEMU_SETTLE_TRIES 2000u	   /* of that */
+#define QEMU_DOWNTIME_FIRST_MS 20u /* a guest may stand still, where nobody says how long */
+#define QEMU_DOWNTIME_PASSES 3u	   /* then twice as long with each pass */
+#define QEMU_DOWNTIME_MS 300u	   /* and no longer */
+#define QEMU_FD_NAME "migration"   /* of the descriptor that a guest goes through */
 
 /* What QEMU's query-status and query-migrate know, of the words that matter. */
 enum qemu_run {
@@ -74,6 +76,9 @@ struct qemu_guest {
 	unsigned int settle_tries;
 	struct vmm_call *send; /* borrowed, NULL: it has begun */
 	bool cancelled;
+	bool patient; /* downtime_ms follows the passes */
+	unsigned int pass;
+	uint32_t downtime_ms;
 	bool polling;		 /* an answer is awaited */
 	int send_err;		 /* what it failed of, until that is told */
 	char why[VMM_ERROR_MAX]; /* that in words */
@@ -117,6 +122,8 @@ int qemu_run_reboot(struct vmm_guest *g, struct vmm_call *call);
 
 enum qemu_mig qemu_mig_of(const char *status);
 void qemu_transfer_capabilities(struct qemu_guest *qg);
+/* The event MIGRATION_PASS: it begins to send what was written meanwhile, once more. */
+void qemu_transfer_pass(struct qemu_guest *qg, unsigned int pass);
 /* The event MIGRATION, and the same after a connection was made again. */
 void qemu_transfer_entered(struct qemu_guest *qg, enum qemu_mig mig);
 void qemu_transfer_synced(struct qemu_guest *qg, enum qemu_run run);

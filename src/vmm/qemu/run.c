@@ -149,7 +149,7 @@ static void on_migration(struct qemu_guest *qg, struct json_object *data)
 
 static void on_pass(struct qemu_guest *qg, struct json_object *data)
 {
-	vmm_guest_iteration(qg->g, (unsigned int)qmp_uint(data, "pass"));
+	qemu_transfer_pass(qg, (unsigned int)qmp_uint(data, "pass"));
 }
 
 void qemu_run_event(void *data, const char *name, struct json_object *event_data)

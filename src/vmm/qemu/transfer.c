@@ -74,15 +74,43 @@ void qemu_transfer_capabilities(struct qemu_guest *qg)
 	(void)set_capabilities(qg, names, on, ARRAY_LEN(names), NULL);
 }
 
-static struct json_object *parameters(const struct vmm_send_options *opt)
+/*
+ * How long the guest may stand still, where nobody said: QEMU stops it as soon as it expects to
+ * send the rest in that time, even if another round would make that far shorter. So it is asked for
+ * little, and for more with each round that did not get there.
+ */
+static uint32_t patience(unsigned int pass)
+{
+	uint32_t ms = QEMU_DOWNTIME_FIRST_MS;
+
+	for (; pass > QEMU_DOWNTIME_PASSES && ms < QEMU_DOWNTIME_MS; pass--)
+		ms *= 2;
+	return ms < QEMU_DOWNTIME_MS ? ms : QEMU_DOWNTIME_MS;
+}
+
+static struct json_object *parameters(struct qemu_guest *qg, const struct vmm_send_options *opt)
 {
 	struct json_object *args = qmp_args_new();
 	uint64_t rate = opt->bandwidth_bps;
 
+	qg->patient = !opt->downtime_ms;
+	qg->downtime_ms = opt->downtime_ms ? opt->downtime_ms : patience(qg->pass);
 	args = qmp_args_int(args, "max-bandwidth",
 			    rate && rate < BANDWIDTH_MAX ? (int64_t)rate : BANDWIDTH_MAX);
-	return qmp_args_int(args, "downtime-limit",
-			    opt->downtime_ms ? (int64_t)opt->downtime_ms : QEMU_DOWNTIME_MS);
+	return qmp_args_int(args, "downtime-limit", (int64_t)qg->downtime_ms);
+}
+
+void qemu_transfer_pass(struct qemu_guest *qg, unsigned int pass)
+{
+	uint32_t ms = patience(pass);
+
+	qg->pass = pass;
+	vmm_guest_iteration(qg->g, pass);
+	if (!qg->patient || !qg->g->sending || qg->g->stopped || ms == qg->downtime_ms)
+		return;
+	qg->downtime_ms = ms;
+	(void)qemu_ask(qg, "migrate-set-parameters",
+		       qmp_args_int(qmp_args_new(), "downtime-limit", ms), -1, NULL);
 }
 
 /* ---- progress ---- */
@@ -354,7 +382,8 @@ static int ask_migrate(struct qemu_guest *qg, int fd, const struct vmm_send_opti
 		qg->stops += r == 0;
 	}
 	if (r == 0)
-		r = qemu_ask(qg, "migrate-set-parameters", parameters(opt), -1, prepare_answered);
+		r = qemu_ask(qg, "migrate-set-parameters", parameters(qg, opt), -1,
+			     prepare_answered);
 	if (r == 0)
 		r = set_capabilities(qg, names, on, ARRAY_LEN(names), prepare_answered);
 	if (r < 0) {
@@ -374,6 +403,7 @@ int qemu_transfer_send(struct vmm_guest *g, int fd, const struct vmm_send_option
 	set_nodelay(fd);
 	qg->cancelled = false;
 	qg->send_err = 0;
+	qg->pass = 0;
 	qg->mig = QEMU_MIG_NONE;
 	qg->why[0] = '\0';
 	r = ask_migrate(qg, fd, opt);
@@ -392,7 +422,9 @@ int qemu_transfer_cancel(struct vmm_guest *g)
 
 int qemu_transfer_tune(struct vmm_guest *g, const struct vmm_send_options *opt)
 {
-	return qemu_ask(qemu_of(g), "migrate-set-parameters", parameters(opt), -1, NULL);
+	struct qemu_guest *qg = qemu_of(g);
+
+	return qemu_ask(qg, "migrate-set-parameters", parameters(qg, opt), -1, NULL);
 }
 
 /* ---- receiving ---- */
