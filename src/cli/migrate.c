@@ -238,14 +238,13 @@ static void add_number(struct json_object *o, const char *name, uint64_t value)
 static void print_json(const struct move *m, const struct move_truth *t, uint64_t elapsed_ms)
 {
 	struct json_object *o = cli_must(json_object_new_object());
-	char uuid[DEF_UUID_TEXT], id[2 * MIG_ID_SIZE + 1];
+	char uuid[DEF_UUID_TEXT], id[DEF_UUID_TEXT];
 	const char *text;
 
 	def_uuid_print((const uint8_t *)m->dom.uuid, uuid);
 	add_text(o, "guest", m->dom.name);
 	add_text(o, "uuid", uuid);
-	for (size_t i = 0; m->has_id && i < MIG_ID_SIZE; i++)
-		snprintf(id + 2 * i, 3, "%02x", m->id.b[i]);
+	def_uuid_print(m->id.b, id);
 	if (m->has_id)
 		add_text(o, "migration", id);
 	add_text(o, "outcome", outcome_name(t->verdict));

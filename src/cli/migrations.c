@@ -22,8 +22,7 @@
 #define DEFAULT_URI "xen:///system"
 #define ASK_MS 10000u
 #define WATCH_MS 500u
-#define ID_SHORT 8 /* digits of an id in the table */
-#define ID_TEXT (2u * MIG_ID_SIZE + 1)
+#define ID_SHORT 8   /* digits of an id in the table */
 #define PAGES_MAX 64 /* answers of PEER_LIST_MAX migrations each */
 
 struct listing {
@@ -36,10 +35,10 @@ struct listing {
 	unsigned int n_pages;
 };
 
-static void id_print(const struct peer_migration *m, char ret[ID_TEXT])
+/* As the daemons' logs have it. */
+static void id_print(const struct peer_migration *m, char ret[DEF_UUID_TEXT])
 {
-	for (size_t i = 0; i < MIG_ID_SIZE; i++)
-		snprintf(ret + 2 * i, 3, "%02x", (unsigned char)m->id[i]);
+	def_uuid_print((const uint8_t *)m->id, ret);
 }
 
 static const char *phase_name(int phase)
@@ -56,7 +55,7 @@ static const char *outcome_of(const struct peer_migration *m)
 
 static bool is_wanted(const struct listing *l, const struct peer_migration *m)
 {
-	char id[ID_TEXT];
+	char id[DEF_UUID_TEXT];
 
 	id_print(m, id);
 	if (l->id)
@@ -158,7 +157,7 @@ static void since_print(uint64_t ms, char *ret, size_t room)
 
 static void add_row(struct config_table *t, const struct peer_migration *m)
 {
-	char id[ID_TEXT], epoch[24], since[32], peer[160];
+	char id[DEF_UUID_TEXT], epoch[24], since[32], peer[160];
 	bool open = m->outcome == MIG_OPEN;
 	const char *cells[] = { id,
 				m->guest,
@@ -203,7 +202,7 @@ static void print_table(const struct listing *l)
 
 static void print_one(const struct peer_migration *m)
 {
-	char id[ID_TEXT], uuid[DEF_UUID_TEXT], at[64];
+	char id[DEF_UUID_TEXT], uuid[DEF_UUID_TEXT], at[64];
 
 	id_print(m, id);
 	def_uuid_print((const uint8_t *)m->uuid, uuid);
@@ -226,9 +225,9 @@ static void print_one(const struct peer_migration *m)
 		uint64_t before = i ? m->steps.steps_val[i - 1].at_ms : s->at_ms;
 
 		time_print(s->at_ms, !i, at, sizeof(at));
-		printf("  %23s  %+7.3f s  %-10s  %s\n", at,
+		printf("  %23s  %+7.3f s  %s%s%s\n", at,
 		       s->at_ms >= before ? (double)(s->at_ms - before) / 1000 : 0,
-		       phase_name(s->phase), s->why);
+		       phase_name(s->phase), *s->why ? ": " : "", s->why);
 	}
 }
 
@@ -246,7 +245,7 @@ static struct json_object *json_of(const struct peer_migration *m)
 {
 	struct json_object *o = cli_must(json_object_new_object());
 	struct json_object *steps = cli_must(json_object_new_array());
-	char id[ID_TEXT], uuid[DEF_UUID_TEXT];
+	char id[DEF_UUID_TEXT], uuid[DEF_UUID_TEXT];
 
 	id_print(m, id);
 	def_uuid_print((const uint8_t *)m->uuid, uuid);
@@ -371,7 +370,7 @@ int cli_migrations(int argc, char **argv)
 		l->id = optind < argc ? argv[optind] : NULL;
 		if (argc - optind > 1)
 			status = cli_usage("migrations", "one migration at most");
-		else if (l->id && (!*l->id || l->id[strspn(l->id, "0123456789abcdef")]))
+		else if (l->id && (!*l->id || l->id[strspn(l->id, "0123456789abcdef-")]))
 			status = cli_usage("migrations", "'%s' is no migration's id", l->id);
 		else
 			status = run(l);

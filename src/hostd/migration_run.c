@@ -108,6 +108,22 @@ static void incoming_started(void *data, struct dom *d, int code, const char *wh
 	hostd_wake(s->host);
 }
 
+/*
+ * What the guest's part of the store can be made of before it stops. If that fails, the import does
+ * all of it, or fails itself and says why.
+ */
+static void prepare_store(struct step *s, const struct guest_def *def)
+{
+	struct xml_error err;
+	char *json = NULL;
+	size_t len;
+
+	if (hstore_is_none(s->host->store) || xl_config_print(def, &json, &len, &err))
+		return;
+	hstore_prepare(s->host->store, s->row.uuid, s->row.epoch + 1, json, len, NULL, NULL);
+	free(json);
+}
+
 static void incoming_act(struct step *s)
 {
 	char id[VMM_MIGRATION_ID];
@@ -120,6 +136,7 @@ static void incoming_act(struct step *s)
 		return;
 	}
 	def_uuid_print(s->id.b, id);
+	prepare_store(s, run->def);
 	life_incoming(s->host, s->dom, TAKE(run->def), s->row.epoch + 1, id, incoming_started, s);
 }
 
