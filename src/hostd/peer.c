@@ -274,7 +274,19 @@ void peers_arm(struct peers *p)
 		uv_timer_start(&p->timer, on_timer, at > now ? at - now : 1, 0);
 }
 
-/* A certificate of our own to show to peers, if the settings name one. */
+/* Whether this host speaks TLS at all. */
+static bool has_tls(const struct settings *s)
+{
+	if (s->peer_address && !strncmp(s->peer_address, "tls:", 4))
+		return true;
+	for (size_t i = 0; i < s->listen.n; i++) {
+		if (!strncmp(s->listen.v[i], "tls:", 4))
+			return true;
+	}
+	return false;
+}
+
+/* A certificate of our own to show to peers. */
 static int cred_load(struct peers *p, char *text, size_t room)
 {
 	const struct settings *s = p->host->set;
@@ -286,7 +298,7 @@ static int cred_load(struct peers *p, char *text, size_t room)
 	};
 	int r;
 
-	if (!files.cert && !files.ca)
+	if (!has_tls(s))
 		return 0;
 	r = rpc_tls_cred_load(&files, &p->cred, text, room);
 	return r == ENOMEM ? FAULT(-ENOMEM) : r;
