@@ -47,8 +47,12 @@ active proctype client()
 	:: atomic { pc == PREPARE_ && from_d == OK -> call_s(PERFORM_) }
 #endif
 	:: atomic { pc == PREPARE_ && NO_D -> cancelled = 1; call_s(CONFIRM_) }
+#ifdef SHORT_CLIENT
+	:: atomic { pc == PERFORM_ && to_s == 0 -> hang_up() }
+#else
 	:: atomic { pc == PERFORM_ && from_s == OK -> call_d(FINISH_) }
 	:: atomic { pc == PERFORM_ && NO_S -> cancelled = 1; call_d(FINISH_) }
+#endif
 	:: atomic { pc == FINISH_ && from_d == OK -> cancelled = 0; call_s(CONFIRM_) }
 	:: atomic { pc == FINISH_ && NO_D -> cancelled = 1; call_s(CONFIRM_) }
 	:: atomic { pc == CONFIRM_ && (from_s != 0 || !cs) -> hang_up() }

@@ -9,6 +9,12 @@
 #define D_CLEARED (d_guest == GONE)
 #endif
 
+#ifdef MISTAKE_RETURN_AFTER_RUN
+#define NEVER_RAN (!d_told)
+#else
+#define NEVER_RAN (!d_may_run)
+#endif
+
 active proctype destination()
 {
 	do
@@ -104,7 +110,7 @@ active proctype destination()
 			!m_question -> m_question = 1
 	}
 	:: atomic {
-		d_up && d_row == OWNED && d_guest != FULL && !d_told && UNLESS(m_taken || a_taken_ok) &&
+		d_up && d_row == OWNED && D_SETTLED && !d_told && UNLESS(m_taken || a_taken_ok) &&
 			!m_taken -> m_taken = 1
 	}
 	:: atomic {
@@ -179,21 +185,20 @@ active proctype destination()
 	}
 
 	/* -- the guest -- */
-	:: atomic { d_up && d_row == OWNED && d_guest == FULL -> D_RUNS }
-#ifdef MISTAKE_RETURN_AFTER_RUN
-	:: atomic { d_up && d_row == OWNED && d_guest == DEAD && !d_told -> d_row = RETURNED }
-#endif
+	:: atomic { d_up && d_row == OWNED && d_guest == FULL && !d_may_run -> d_may_run = 1 }
+	:: atomic { d_up && d_row == OWNED && d_guest == FULL && d_may_run -> D_RUNS }
+	:: atomic { d_up && d_row == OWNED && d_guest == DEAD && NEVER_RAN -> d_row = RETURNED }
 	:: atomic {
 		d_up && d_guest != GONE && (d_row == DROPPED || d_row == RETURNED || (d_row == NONE && d_at == IDLE)) ->
 		d_guest = GONE;
 		d_state = 0
 	}
-	:: atomic { d_up && d_guest == DEAD && (d_row == OWNED || d_row == DONE) -> d_guest = GONE }
+	:: atomic { d_up && d_guest == DEAD && d_may_run && D_RUNNING -> d_guest = GONE }
 	:: atomic {
 		d_up && (d_row == DROPPED || d_row == RETURNED) && d_told && D_CLEARED -> d_row = DONE;
 		d_told = 0
 	}
-	:: atomic { d_up && d_row == OWNED && d_guest != FULL && d_told -> d_row = DONE;
+	:: atomic { d_up && d_row == OWNED && D_SETTLED && d_told -> d_row = DONE;
 		d_moved = 1;
 		d_told = 0 }
 

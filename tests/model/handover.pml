@@ -18,6 +18,7 @@
  * spin finds each.
  *
  * ARBITER: the migration was begun with an arbiter. OFFLINE: a definition moves, and no memory.
+ * SHORT_CLIENT: one that asks for no more once it has called Perform.
  */
 
 #ifndef FAULTS
@@ -50,6 +51,7 @@ byte s_guest = RUN;
 byte d_guest = GONE;
 bit sending = 0; /* S's guest process sends; it stops when it has */
 bit d_state = 0; /* the guest's part of the store is there */
+bit d_may_run = 0; /* in the guest's directory: from now on it may have run */
 
 /* ---- what does not ---- */
 
@@ -114,7 +116,7 @@ bit s_client, d_client; /* the daemon thinks that the client is there */
 /* ---- judged ---- */
 
 bit d_ran = 0;	/* the guest has run an instruction at D */
-bit lost = 0;	/* its process died at D after that, or just before: no fault of the protocol */
+bit lost = 0;	/* its process died at D when it may have run: no fault of the protocol */
 bit said_no = 0; /* Finish said that it does not run at D */
 byte faults = FAULTS;
 bit quiet = 0;
@@ -128,6 +130,7 @@ bit quiet = 0;
 	assert(s_guest != RUN);                                                                         \
 	assert(!said_no);                                                                          \
 	d_guest = RUN;                                                                                  \
+	d_may_run = 1;                                                                             \
 	d_ran = 1
 
 /* Follows from the rest; a mistake shall be found by the harm that it does instead. */
@@ -217,7 +220,9 @@ inline reply_d(which, what)
 #define S_OVER	 (s_row == ABORTED || s_row == DONE || (s_row == NONE && s_at == IDLE))
 #define S_GAVE	 (s_row == GIVEN || (s_row == DONE && s_moved))
 #define S_STAYED (s_row == ABORTED || (s_row == DONE && !s_moved) || (s_row == NONE && s_at == IDLE))
-#define D_RUNNING ((d_row == OWNED && d_guest != FULL) || (d_row == DONE && d_moved))
+#define D_RUNNING ((d_row == OWNED && D_SETTLED) || (d_row == DONE && d_moved))
+/* Not FULL, and not dead before it could run. */
+#define D_SETTLED (d_may_run && d_guest != FULL)
 #define D_STAYED                                                                                   \
 	(d_row == DROPPED || d_row == RETURNED || (d_row == DONE && !d_moved) || (d_row == NONE && d_at == IDLE))
 

@@ -30,8 +30,8 @@ DEPTH = 400000
 # What holds. Name, macros, whether it is asked by --deep alone.
 HOLDS = [
     ('three faults', ['FAULTS=3'], False),
-    ('arbiter, two faults', ['ARBITER', 'FAULTS=2'], False),
-    ('arbiter, a name put late, one fault', ['ARBITER', 'LATE_PUT', 'FAULTS=1'], False),
+    ('arbiter, two faults', ['ARBITER', 'SHORT_CLIENT', 'FAULTS=2'], False),
+    ('arbiter, a name put late, one fault', ['ARBITER', 'LATE_PUT', 'SHORT_CLIENT', 'FAULTS=1'], False),
     ('offline, four faults', ['OFFLINE', 'FAULTS=4'], False),
     ('offline, any number of any fault', ['OFFLINE', 'ANY'], False),
     ('every run ends, one fault', ['ENDS', 'FAULTS=1'], False),
@@ -40,6 +40,7 @@ HOLDS = [
     ('four faults', ['FAULTS=4'], True),
     ('five faults', ['FAULTS=5'], True),
     ('arbiter, a name put late, two faults', ['ARBITER', 'LATE_PUT', 'FAULTS=2'], True),
+    ('arbiter and the whole client, two faults', ['ARBITER', 'FAULTS=2'], True),
     ('arbiter, three faults', ['ARBITER', 'FAULTS=3'], True),
     ('every run ends, two faults', ['ENDS', 'FAULTS=2'], True),
 ]

@@ -13,7 +13,7 @@ active proctype guests()
 	:: atomic { /* D's process dies */
 		d_guest != GONE && d_guest != DEAD && FAULT -> SPEND;
 		if
-		:: d_row == OWNED || d_row == DONE -> lost = 1
+		:: d_may_run -> lost = 1
 		:: else -> skip
 		fi;
 		d_guest = DEAD
