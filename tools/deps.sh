@@ -11,6 +11,7 @@ packages="
 	uuid-dev libyajl2
 	xen-utils-4.17 xenstore-utils
 	python3 python3-pyxs
+	libvirt-clients python3-libvirt
 	valgrind gnuplot-nox mandoc util-linux spin
 "
 
