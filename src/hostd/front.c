@@ -125,6 +125,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		revents |= POLLIN;
 	if (events & UV_WRITABLE)
 		revents |= POLLOUT;
+	if (events & UV_DISCONNECT)
+		revents |= POLLRDHUP;
 	look_at(c);
 	rpc_conn_io(c->conn, revents, hostd_now_ms(c->host));
 }
@@ -184,7 +186,8 @@ void front_caller_new(struct front *f, const struct listener *l, int fd)
 static void poll_again(struct caller *c)
 {
 	short want = rpc_conn_events(c->conn);
-	int events = (want & POLLIN ? UV_READABLE : 0) | (want & POLLOUT ? UV_WRITABLE : 0);
+	int events = (want & POLLIN ? UV_READABLE : 0) | (want & POLLOUT ? UV_WRITABLE : 0) |
+		     (want & POLLRDHUP ? UV_DISCONNECT : 0);
 
 	if (events == c->polled)
 		return;

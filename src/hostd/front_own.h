@@ -48,7 +48,7 @@ struct caller {
 	char *uri; /* owned */
 	struct list calls, subscriptions;
 	uv_poll_t poll;
-	int polled; /* UV_READABLE, UV_WRITABLE */
+	int polled; /* UV_READABLE and so on */
 };
 
 /* fd is taken in any case. */

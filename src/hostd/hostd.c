@@ -406,9 +406,9 @@ void hostd_close(struct hostd *d, const struct hostd_parts *parts)
 		dom_refuse_waiters(h);
 		front_close(h);
 		call_drop_all(h);
+		hstore_close(h->store, NULL, NULL);
 		if (parts->close)
 			parts->close(h);
-		hstore_close(h->store, NULL, NULL);
 		life_forget_all(h);
 		vmm_free(h->vmm);
 		close_loop(d);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rpc/tls.h"
+
 #define AT(field) offsetof(struct settings, field)
 #define TEXT(key, value, what)                                                                     \
 	{                                                                                          \
@@ -63,10 +65,10 @@ static const struct settings_key settings_keys[] = {
 	  .max = 0777,
 	  .fallback = "0600",
 	  .help = "mode of the sockets" },
-	PATH(tls_ca, "/etc/pki/CA/cacert.pem", "certificate authority"),
+	PATH(tls_ca, NULL, "certificate authority (" RPC_TLS_CA ")"),
 	PATH(tls_crl, NULL, "certificates revoked"),
-	PATH(tls_cert, "/etc/pki/libvirt/servercert.pem", "this host's certificate"),
-	PATH(tls_key, "/etc/pki/libvirt/private/serverkey.pem", "its key"),
+	PATH(tls_cert, NULL, "this host's certificate (" RPC_TLS_SERVER_CERT ")"),
+	PATH(tls_key, NULL, "its key (" RPC_TLS_SERVER_KEY ")"),
 	PATH(tls_client_cert, NULL, "certificate towards other daemons (tls_cert)"),
 	PATH(tls_client_key, NULL, "its key"),
 	LIST(tls_allowed, "sha256:... fingerprints of those who may connect"),
