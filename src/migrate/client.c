@@ -59,7 +59,7 @@ int migrator_begin(struct migrator *m, const struct mig_begin *b, uint64_t clien
 	r = flags_check(b->flags, text, room);
 	if (r)
 		return r;
-	if (b->epoch > UINT64_MAX - 3)
+	if (b->epoch > MIG_EPOCH_MAX)
 		return refuse(EINVAL, text, room, "the guest's epoch is too large");
 	r = room_for(m, b->uuid, text, room);
 	if (r)
@@ -110,7 +110,7 @@ int migrator_prepare(struct migrator *m, const struct mig_cookie *cookie, uint32
 		return r;
 	if ((flags ^ cookie->flags) & FLAGS_ALIKE)
 		return refuse(EINVAL, text, room, "the flags are not those of Begin");
-	if (cookie->epoch > UINT64_MAX - 3)
+	if (cookie->epoch > MIG_EPOCH_MAX)
 		return refuse(EINVAL, text, room, "the guest's epoch is too large");
 	r = room_for(m, cookie->uuid, text, room);
 	if (r)

@@ -159,7 +159,7 @@ int mig_cookie_parse(const char *data, size_t len, struct mig_cookie *ret, char 
 	read_hex(&r, "id", c.id.b, sizeof(c.id.b));
 	read_hex(&r, "uuid", c.uuid, sizeof(c.uuid));
 	read_text(&r, "guest", c.guest, sizeof(c.guest), true);
-	c.epoch = read_number(&r, "epoch", UINT64_MAX - 3);
+	c.epoch = read_number(&r, "epoch", MIG_EPOCH_MAX);
 	c.flags = (uint32_t)read_number(&r, "flags", UINT32_MAX);
 	c.arbiter = read_number(&r, "arbiter", 1);
 	read_text(&r, "host", c.host.name, sizeof(c.host.name), true);

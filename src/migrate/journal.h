@@ -2,7 +2,8 @@
 /*
  * The journal of migrations: a SQLite database (WAL, synchronous=FULL) with one row for each
  * migration as it is now, the phases it went through, and the epoch of each guest. What a call
- * wrote is durable when it returns 0; a call that failed wrote nothing.
+ * wrote is durable when it returns 0; of one that failed, or that a crash cut short, all is there
+ * or nothing.
  *
  * What has to be durable before which message (docs/decisions/0015-handing-over.md):
  *
@@ -44,7 +45,8 @@ int journal_read(struct journal *j, struct mig_row **ret, size_t *ret_n);
 
 /*
  * Rows and the removal of others, in one transaction; the guests' epochs and the phases follow from
- * the rows. -ENOSPC: the disk is full; -EIO; -ENOMEM. Nothing is written then.
+ * the rows. -ENOSPC: the disk is full; -EIO; -ENOMEM. Nothing was promised then: whoever opens the
+ * file next finds all of it or, mostly, nothing.
  */
 int journal_write(struct journal *j, const struct mig_row *const *rows, size_t n,
 		  const struct mig_id *gone, size_t n_gone);

@@ -55,7 +55,7 @@ struct migration {
 	bool exporting; /* MIG_DO_EXPORT, and not over */
 	bool export_asked;
 	bool state_said; /* STATE may have left */
-	bool arb_reads;	/* the arbiter was asked whether it is the destination's */
+	bool arb_reads;	 /* the arbiter was asked whether it is the destination's */
 	bool promised;	 /* the destination will never run it */
 	bool destroying;
 

@@ -31,6 +31,8 @@
 #define MIG_HISTORY_MAX 1000u	 /* done, kept for who asks what became of them */
 #define MIG_BLOB_MAX (24u << 20) /* octets of a STATE: configuration and image */
 
+#define MIG_EPOCH_MAX ((uint64_t)INT64_MAX - 3) /* of a guest; more is nobody's */
+
 enum mig_side { MIG_SOURCE, MIG_DESTINATION };
 
 enum mig_phase {

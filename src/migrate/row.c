@@ -111,7 +111,7 @@ int mig_row_check(const struct mig_row *row)
 {
 	if (row->side != MIG_SOURCE && row->side != MIG_DESTINATION)
 		return -EINVAL;
-	if (!phase_is_right(row) || row->epoch > UINT64_MAX - 2)
+	if (!phase_is_right(row) || row->epoch > MIG_EPOCH_MAX)
 		return -EINVAL;
 	if (!is_text(row->guest, sizeof(row->guest)) || !is_text(row->why, sizeof(row->why)) ||
 	    !is_text(row->new_name, sizeof(row->new_name)) ||

@@ -297,8 +297,15 @@ void arbiter_event(struct world *w, const struct event *e)
 
 void host_effect(struct world *w, uint32_t n, const struct mig_effect *e)
 {
-	uint32_t g = e->row ? world_guest_of(e->row->uuid) : 0;
+	uint32_t g;
 
+	if (!e->row) {
+		if (e->type != MIG_DO_ANSWER)
+			world_fail(w, "effect %u without a row", e->type);
+		answer(w, n, e);
+		return;
+	}
+	g = world_guest_of(e->row->uuid);
 	switch (e->type) {
 	case MIG_DO_CALL:
 		call_peer(w, n, e);

@@ -255,7 +255,8 @@ int main(int argc, char **argv)
 	wrong = o.mistake ? !t.failed : t.failed;
 	if (t.failed)
 		replay_print(&o, &t.first);
-	printf("# %llu worlds, %llu steps, %llu faults; moved %llu, stayed %llu; %llu broke a rule\n",
+	printf("# %llu worlds, %llu steps, %llu faults; moved %llu, stayed %llu; "
+	       "%llu broke a rule\n",
 	       (unsigned long long)t.runs, (unsigned long long)t.steps,
 	       (unsigned long long)t.faults, (unsigned long long)t.moved,
 	       (unsigned long long)t.stayed, (unsigned long long)t.failed);
