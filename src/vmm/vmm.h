@@ -81,7 +81,7 @@ struct vmm_events {
 	 * is to be vmm_guest_free'd. */
 	void (*changed)(void *data, struct vmm_guest *guest, enum vmm_state state,
 			enum vmm_reason reason);
-	/* While it is being sent; and once more, after `sent`, where a backend knows what it took. */
+	/* While it is being sent; once more after `sent`, where a backend knows what it took. */
 	void (*progress)(void *data, struct vmm_guest *guest, const struct vmm_progress *p);
 	/*
 	 * The guest that is being sent has stopped for good; the rest of its memory is on its way.
