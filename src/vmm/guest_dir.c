@@ -5,8 +5,12 @@
  *   guest    what it is: lines "name value", replaced whole whenever one changes
  *   process  "<pid> <start time> <boot id>", written by the process itself (spawn.c)
  *
- * Invariant: `guest` is there, durably, before a process is started, so a directory that has none
- * has no process either; and a directory is only removed once its process has ended.
+ * Invariant: `guest` is there before a process is started, so a directory that has none has no
+ * process either; and a directory is only removed once its process has ended.
+ *
+ * Files are renamed into place and not synced: they have to outlive the daemon, which takes no more
+ * than the kernel going on, and when that ends no guest is left to be found. A process file of a
+ * former boot counts as none.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -109,12 +113,8 @@ int vmm_guest_write_file(struct vmm_guest *g, const char *file, const void *data
 	if (fd < 0)
 		return FAULT(-errno);
 	r = write_all(fd, data, len);
-	if (r == 0 && fsync(fd) < 0)
-		r = FAULT(-errno);
 	close(fd);
 	if (r == 0 && renameat(g->dir_fd, temp, g->dir_fd, file) < 0)
-		r = FAULT(-errno);
-	if (r == 0 && fsync(g->dir_fd) < 0)
 		r = FAULT(-errno);
 	return r;
 }

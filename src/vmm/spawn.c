@@ -179,12 +179,10 @@ static int child_claim(int dir_fd, const char *boot_id)
 		return -1;
 	len = snprintf(text, sizeof(text), "%d %" PRIu64 " %s\n", (int)getpid(), st.start, boot_id);
 	fd = openat(dir_fd, ".process.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, text, (size_t)len) != len || fsync(fd) < 0)
+	if (fd < 0 || write(fd, text, (size_t)len) != len)
 		return -1;
 	close(fd);
-	if (renameat(dir_fd, ".process.new", dir_fd, "process") < 0)
-		return -1;
-	return fsync(dir_fd);
+	return renameat(dir_fd, ".process.new", dir_fd, "process");
 }
 
 struct child {
