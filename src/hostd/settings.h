@@ -39,7 +39,7 @@ struct settings {
 	uint16_t migration_port_min, migration_port_max;
 	char *store; /* socket of xenstored; "none": there is none */
 	char *store_userdata;
-	char *sim_dir; /* of the simulated hypervisor; NULL: a real one */
+	char *sim_dir; /* of the simulated hypervisor */
 	uint32_t peer_timeout_ms, commit_timeout_ms, prepare_timeout_ms, begin_timeout_ms;
 	uint32_t arbiter_timeout_ms;
 	struct settings_list etcd; /* endpoints: http://h:p or https://h:p */

@@ -80,7 +80,7 @@ static const struct settings_key settings_keys[] = {
 	PORT(migration_port_max, "49215", "last one"),
 	TEXT(store, "/run/xenstored/socket", "the store's socket, or none"),
 	PATH(store_userdata, NULL, "directory of configurations (/var/lib/xen)"),
-	PATH(sim_dir, NULL, "directory of the simulated hypervisor"),
+	PATH(sim_dir, "/run/drover/sim", "directory of the simulated hypervisor"),
 	NUMBER(peer_timeout_ms, 1, DAY_MS, "10000", "the other daemon out of reach"),
 	NUMBER(commit_timeout_ms, 1, DAY_MS, "5000", "sent, and not asked for"),
 	NUMBER(prepare_timeout_ms, 1, DAY_MS, "120000", "prepared, and nothing sent"),
