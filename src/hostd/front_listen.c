@@ -24,7 +24,7 @@
 #include "rpc/tls.h"
 #include "rpc/uri.h"
 
-#define TEXT_MAX 512u
+#define TEXT_SIZE 512u /* octets of an error's text */
 
 static struct listener *listener_new(struct front *f, int fd)
 {
@@ -98,7 +98,7 @@ static int bind_unix(int fd, const char *path)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return say(path, ENAMETOOLONG);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	if (!bind(fd, (const struct sockaddr *)&addr, sizeof(addr)))
 		return 0;
 	if (errno != EADDRINUSE)
@@ -177,7 +177,7 @@ static int load_tls(struct front *f)
 		.allowed = (const char *const *)s->tls_allowed.v,
 		.n_allowed = s->tls_allowed.n,
 	};
-	char text[TEXT_MAX];
+	char text[TEXT_SIZE];
 	int r;
 
 	if (f->tls)
@@ -191,7 +191,7 @@ static int load_tls(struct front *f)
 static int listen_ip(struct front *f, const char *address)
 {
 	struct rpc_dial d = { 0 };
-	char text[TEXT_MAX];
+	char text[TEXT_SIZE];
 	struct rpc_uri u;
 	int r = rpc_address_parse(address, &u, text, sizeof(text));
 

@@ -240,6 +240,7 @@ static int read_word(struct settings *s, int argc, char **argv, int *i, bool *cl
 	const char *word = argv[*i], *eq = strchr(word, '=');
 	size_t len = eq ? (size_t)(eq - word) : strlen(word);
 	const struct settings_key *k = len > 2 ? find_key(word + 2, len - 2) : NULL;
+	const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
 
 	if (strncmp(word, "--", 2) != 0 || !k) {
 		fprintf(stderr, "drover-hostd: %s: no such option\n", word);
@@ -251,17 +252,17 @@ static int read_word(struct settings *s, int argc, char **argv, int *i, bool *cl
 	}
 	if (eq)
 		return set(s, &at, k, eq + 1);
-	if (k->type == SET_BOOL && (*i + 1 >= argc || argv[*i + 1][0] == '-'))
+	if (k->type == SET_BOOL && (!next || *next == '-'))
 		return set(s, &at, k, "yes");
-	if (*i + 1 >= argc)
+	if (!next)
 		return refuse(&at, k->name, "no value");
 	*i += 1;
-	return set(s, &at, k, argv[*i]);
+	return set(s, &at, k, next);
 }
 
 static bool is_config(const char *word)
 {
-	return !strcmp(word, "-c") || !strcmp(word, "--config");
+	return word && (!strcmp(word, "-c") || !strcmp(word, "--config"));
 }
 
 static int read_words(struct settings *s, int argc, char **argv)

@@ -397,8 +397,8 @@ def a_frame_that_makes_no_sense_is_answered_or_ends_its_connection():
             code, text = c.call(1, struct.pack(">II", 0, 0))
             has(text, "open already")
             assert isinstance(c.call(110), bytes)
-        for octets in (b"\0" * 4, b"\0\0\0\x1b" + b"x" * 23, b"\xff" * 28, b"GET / HTTP/1.1\r\n\r\n",
-                       struct.pack(">I", 0x7fffffff)):
+        for octets in (b"\0" * 4, b"\0\0\0\x1b" + b"x" * 23, b"\xff" * 28,
+                       b"GET / HTTP/1.1\r\n\r\n", struct.pack(">I", 0x7fffffff)):
             with h.connect() as c:
                 c.sock.sendall(octets)
                 c.closed()
