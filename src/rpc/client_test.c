@@ -195,7 +195,7 @@ static void daemon_start(struct daemon *d, bool tcp, bool tls)
 	assert_int_equal(pipe(d->stop), 0);
 	d->listener = socket(tcp ? AF_INET : AF_UNIX, SOCK_STREAM, 0);
 	unlink(d->path);
-	strcpy(un.sun_path, d->path);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.100s", d->path);
 	if (tcp)
 		assert_int_equal(bind(d->listener, (struct sockaddr *)&in, sizeof(in)), 0);
 	else

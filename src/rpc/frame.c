@@ -103,12 +103,13 @@ void rpc_head_get(const uint8_t *in, struct rpc_head *ret)
 
 int rpc_parser_next(const struct rpc_parser *p, struct rpc_frame *ret, char *text, size_t room)
 {
-	const uint8_t *at = p->buf + p->start;
 	size_t have = p->end - p->start;
+	const uint8_t *at;
 	uint32_t len;
 
 	if (have < 4)
 		return EAGAIN;
+	at = p->buf + p->start;
 	len = get_u32(at);
 	if (len < RPC_HEAD_SIZE) {
 		snprintf(text, room, "a frame's length is %u, less than its head's %u", len,

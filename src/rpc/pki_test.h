@@ -149,7 +149,7 @@ static inline void pki_revoke(struct pki *p, const char *name)
 static inline void pki_init(struct pki *p)
 {
 	memset(p, 0, sizeof(*p));
-	strcpy(p->dir, "/tmp/drover-pki-XXXXXX");
+	snprintf(p->dir, sizeof(p->dir), "/tmp/drover-pki-XXXXXX");
 	PKI_MUST(mkdtemp(p->dir));
 	pki_make(p, &p->ca, "a CA", PKI_CA, &p->ca);
 	pki_make(p, &p->other, "another CA", PKI_CA, &p->other);

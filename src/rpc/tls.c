@@ -48,10 +48,9 @@ struct rpc_tls *rpc_tls_new(struct rpc_tls_cred *cred, int fd, const char *peer_
 		return NULL;
 	t->cred = cred;
 	t->no_verify = no_verify && !cred->server;
-	if (peer_name && strlen(peer_name) >= sizeof(t->name))
+	if (peer_name &&
+	    (size_t)snprintf(t->name, sizeof(t->name), "%s", peer_name) >= sizeof(t->name))
 		goto fail;
-	if (peer_name)
-		strcpy(t->name, peer_name);
 	if (gnutls_init(&t->session, side | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) < 0) {
 		t->session = NULL;
 		goto fail;
