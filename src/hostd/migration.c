@@ -134,7 +134,7 @@ static void end_job(struct host *h, struct run *run, const struct mig_row *row)
 	if (row->outcome == MIG_MOVED && row->side == MIG_DESTINATION)
 		job_end(h, run->dom, DOM_JOB_COMPLETED, "");
 	else if (row->outcome == MIG_STAYED && (aborted || row->phase == MIG_DONE))
-		job_end(h, run->dom, DOM_JOB_FAILED, row->why);
+		job_end(h, run->dom, run->aborted ? DOM_JOB_CANCELLED : DOM_JOB_FAILED, row->why);
 }
 
 static void do_changed(struct host *h, const struct mig_effect *e)

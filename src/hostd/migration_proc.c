@@ -383,11 +383,15 @@ static void abort_job(struct call *c, struct dom *d)
 	char text[512] = "";
 	int r = migrator_abort(call_host(c)->migrator, d->uuid, "aborted by the client", text,
 			       sizeof(text));
+	struct run *run = d->migration;
 
-	if (r)
+	if (r) {
 		call_fail(c, refusal_code(r), "%s", text);
-	else
-		call_reply(c, NULL);
+		return;
+	}
+	if (run)
+		run->aborted = true;
+	call_reply(c, NULL);
 }
 
 static void proc_abort(struct call *c, void *args)
