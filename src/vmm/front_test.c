@@ -178,14 +178,15 @@ static void what_is_not_ours_is_left_alone(void **state)
 		{ NULL, NULL, false },	       /* killed before anything was written */
 		{ ".guest.new", "ba", false }, /* while it was */
 		{ "guest", "backend other\nname x\n", true },
-		{ "guest", "", true },
-		{ "guest", "name\n", true },
-		{ "guest", "backend fake\nepoch 3\n", true },
-		{ "guest", "backend fake\nname x\nepoch -3\n", true },
-		{ "guest", "backend fake\nname x\nepoch 99999999999999999999\n", true },
-		{ "guest", "backend fake\nname x\nvcpus 100000\n", true },
-		{ "guest", "backend fake\nname x\nunknown 1\n", true },
-		{ "process", "1 1 x\n", true },
+		{ "guest", "", false }, /* nor is any of these a process's */
+		{ "guest", "name\n", false },
+		{ "guest", "backend fake\nepoch 3\n", false },
+		{ "guest", "backend fake\nname x\nepoch -3\n", false },
+		{ "guest", "backend fake\nname x\nepoch 99999999999999999999\n", false },
+		{ "guest", "backend fake\nname x\nvcpus 100000\n", false },
+		{ "guest", "backend fake\nname x\nunknown 1\n", false },
+		{ "process", "1 x\n", true }, /* whose that is cannot be told */
+		{ "process", "", false },
 		{ "guest", GOOD, false }, /* no process: it is gone, and freed by on_changed */
 	};
 	char uuid[DEF_UUID_TEXT];
@@ -206,8 +207,31 @@ static void what_is_not_ours_is_left_alone(void **state)
 	assert_true(is_there("no-uuid"));
 	assert_int_equal(n_found, 1);
 	assert_int_equal(n_gone, 1);
-	/* whose directory is not understood is not started over it */
-	assert_int_equal(start_uuid(3, 0), -EEXIST);
+	/* whose directory is another's is not started over it */
+	assert_int_equal(start_uuid(2, 0), -EEXIST);
+}
+
+/* A later version's, or one that was damaged: its process goes on. */
+static void a_guest_that_is_not_understood_is_left_alone(void **state)
+{
+	char path[160];
+	int pid;
+	FILE *f;
+
+	(void)state;
+	start();
+	pid = vmm_guest_pid(guest);
+	snprintf(path, sizeof(path), "%s/guest", vmm_guest_dir(guest));
+	front_close();
+	f = fopen(path, "a");
+	fputs("later 1\n", f);
+	fclose(f);
+	front_open();
+	assert_int_equal(n_found, 0);
+	assert_int_equal(kill(pid, 0), 0);
+	assert_int_equal(start_uuid(1, 0), -EEXIST);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* A pid that somebody else has by now: neither found nor killed. */
@@ -289,6 +313,7 @@ int main(void)
 		FRONT_TEST(a_guest_that_ignores_its_end_is_killed),
 		FRONT_TEST(a_failed_start_leaves_nothing),
 		FRONT_TEST(what_is_not_ours_is_left_alone),
+		FRONT_TEST(a_guest_that_is_not_understood_is_left_alone),
 		FRONT_TEST(a_pid_used_again_is_somebody_else),
 		FRONT_TEST(timers_run_once_and_wake_the_descriptor),
 	};

@@ -236,7 +236,7 @@ void guest_dir_remove(struct vmm_guest *g)
 		FAULT(-errno);
 }
 
-/* A guest of that uuid's directory; a directory in which nothing was ever started is removed. */
+/* A guest of that uuid's directory; one that is no guest's and of no process is removed. */
 static int scan_one(struct vmm *v, const uint8_t uuid[DEF_UUID_SIZE],
 		    int (*found)(struct vmm *v, struct vmm_guest *g))
 {
@@ -250,7 +250,8 @@ static int scan_one(struct vmm *v, const uint8_t uuid[DEF_UUID_SIZE],
 		r = guest_file_read(g);
 		if (r > 0)
 			return found(v, g);
-		if (r == -ENOENT && faccessat(g->dir_fd, "process", F_OK, 0) < 0)
+		/* what cannot be read and has no process is what a kernel that ended left */
+		if (r < 0 && r != -ENOMEM && process_find(g) == 0)
 			guest_dir_remove(g);
 		else if (r < 0)
 			log_error("%s: not a guest's directory as we write it; left alone", g->dir);

@@ -132,7 +132,7 @@ int process_find(struct vmm_guest *g)
 	int pid, r;
 
 	r = (int)vmm_guest_read_file(g, "process", text, sizeof(text));
-	if (r == -ENOENT)
+	if (r == -ENOENT || r == 0) /* empty: not written out before the kernel ended */
 		return 0;
 	if (r < 0)
 		return r;

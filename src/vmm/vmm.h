@@ -186,7 +186,7 @@ uint64_t vmm_guest_cpu_ns(const struct vmm_guest *g);
 /* Where a pty was asked for: the i-th serial's path; NULL: not known. */
 const char *vmm_guest_pty(const struct vmm_guest *g, unsigned int i);
 
-/* Durable (fsync) in its directory: the epoch it runs in from now on, and no migration id. */
+/* In its directory when it returns: the epoch it runs in from now on, and no migration id. */
 int vmm_set_epoch(struct vmm_guest *g, uint64_t epoch);
 
 /*
