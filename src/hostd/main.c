@@ -104,7 +104,8 @@ int main(int argc, char **argv)
 	struct program p = { 0 };
 	int status = 0;
 
-	if (settings_read(&p.set, argc, argv)) {
+	(void)argc;
+	if (settings_read(&p.set, argv)) {
 		settings_fini(&p.set);
 		return 2;
 	}

@@ -233,15 +233,15 @@ static int read_file(struct settings *s, const char *path, bool asked)
 	return r;
 }
 
-/* One word of the command line. *i is moved behind its value. */
-static int read_word(struct settings *s, int argc, char **argv, int *i, bool *cleared)
+/* One word of the command line and, where it takes it, the next one. *ret: what is left. */
+static int read_word(struct settings *s, char **words, char ***ret, bool *cleared)
 {
 	static const struct place at = { NULL, 0 };
-	const char *word = argv[*i], *eq = strchr(word, '=');
+	const char *word = words[0], *next = words[1], *eq = strchr(word, '=');
 	size_t len = eq ? (size_t)(eq - word) : strlen(word);
 	const struct settings_key *k = len > 2 ? find_key(word + 2, len - 2) : NULL;
-	const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
 
+	*ret = words + 1;
 	if (strncmp(word, "--", 2) != 0 || !k) {
 		fprintf(stderr, "drover-hostd: %s: no such option\n", word);
 		return EINVAL;
@@ -256,55 +256,68 @@ static int read_word(struct settings *s, int argc, char **argv, int *i, bool *cl
 		return set(s, &at, k, "yes");
 	if (!next)
 		return refuse(&at, k->name, "no value");
-	*i += 1;
+	*ret = words + 2;
 	return set(s, &at, k, next);
 }
 
-static bool is_config(const char *word)
+static bool is_either(const char *word, const char *a, const char *b)
 {
-	return word && (!strcmp(word, "-c") || !strcmp(word, "--config"));
+	return !strcmp(word, a) || !strcmp(word, b);
 }
 
-static int read_words(struct settings *s, int argc, char **argv)
+static int read_words(struct settings *s, char **words)
 {
 	bool cleared[SETTINGS_KEYS_MAX] = { false };
 	int r = 0;
 
-	for (int i = 1; !r && i < argc; i++) {
-		if (is_config(argv[i]))
-			i++;
-		else if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))
+	while (!r && *words) {
+		char **next = words + 1;
+
+		if (is_either(*words, "-c", "--config"))
+			next += *next != NULL;
+		else if (is_either(*words, "-h", "--help"))
 			s->help = true;
-		else if (!strcmp(argv[i], "-V") || !strcmp(argv[i], "--version"))
+		else if (is_either(*words, "-V", "--version"))
 			s->version = true;
-		else if (!strcmp(argv[i], "-v"))
+		else if (!strcmp(*words, "-v"))
 			s->verbose = true;
 		else
-			r = read_word(s, argc, argv, &i, cleared);
+			r = read_word(s, words, &next, cleared);
+		words = next;
 	}
 	return r;
 }
 
-int settings_read(struct settings *ret, int argc, char **argv)
+/* Which file was named; NULL: none. EINVAL: its name is missing. */
+static int find_file(char **words, const char **ret)
 {
+	*ret = NULL;
+	for (; *words; words++) {
+		if (!is_either(*words, "-c", "--config"))
+			continue;
+		if (!words[1]) {
+			fprintf(stderr, "drover-hostd: %s: no file\n", *words);
+			return EINVAL;
+		}
+		*ret = *++words;
+	}
+	return 0;
+}
+
+int settings_read(struct settings *ret, char **argv)
+{
+	char *none[] = { NULL }, **words = argv[0] ? argv + 1 : none;
 	const char *file = NULL;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	r = settings_defaults(ret);
-	for (int i = 1; i < argc; i++) {
-		if (!is_config(argv[i]))
-			continue;
-		if (i + 1 >= argc) {
-			fprintf(stderr, "drover-hostd: %s: no file\n", argv[i]);
-			return EINVAL;
-		}
-		file = argv[++i];
-	}
+	if (!r)
+		r = find_file(words, &file);
 	if (!r)
 		r = read_file(ret, file ? file : SETTINGS_FILE, file != NULL);
 	if (!r)
-		r = read_words(ret, argc, argv);
+		r = read_words(ret, words);
 	if (!r && !ret->help && !ret->version)
 		r = settings_check(ret);
 	return r;

@@ -51,8 +51,9 @@ struct settings {
 	bool help, version; /* of the command line */
 };
 
-/* Command line and file; a bad value is named on stderr. 0; EINVAL. settings_fini in any case. */
-int settings_read(struct settings *ret, int argc, char **argv);
+/* Command line (argv, ended by NULL) and file; a bad value is named on stderr. 0; EINVAL.
+ * settings_fini in any case. */
+int settings_read(struct settings *ret, char **argv);
 void settings_fini(struct settings *s);
 void settings_usage(const char *program);
 
