@@ -32,6 +32,7 @@ struct run {
 	bool connecting; /* to the destination */
 	bool cancel;	 /* of what is connecting */
 	bool suspended;	 /* by a user while it is sent: an abort leaves it so */
+	bool aborted;	 /* by a client */
 	/* destination: as Prepare said */
 	struct guest_def *def;	   /* owned, until a process was started for it */
 	struct guest_def *persist; /* owned: to be defined here; NULL: what runs */

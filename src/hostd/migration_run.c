@@ -155,10 +155,13 @@ void run_incoming(struct run *run, const struct mig_effect *e)
 		return;
 	}
 	run_set_dom(run, d);
-	if (e->row->flags & MIG_OFFLINE)
+	if (e->row->flags & MIG_OFFLINE) {
+		/* libvirt's client asks for an address although nothing is sent to it. */
+		snprintf(run->uri_out, sizeof(run->uri_out), "tcp://%s", h->name);
 		migrator_incoming_ready(h->migrator, &run->id, 0, "");
-	else
+	} else {
 		step_begin(run, e->row, incoming_act);
+	}
 }
 
 /* ---- source: send ---- */
