@@ -232,6 +232,9 @@ static void prepare_start(struct call *c, const struct mig_cookie *cookie,
 		run->uri_in = strdup(a->uri);
 		r = run->uri_in ? 0 : ENOMEM;
 	}
+	/* libvirt's client asks for an address also where nothing is sent to it. */
+	if (run && a->flags & MIG_OFFLINE)
+		snprintf(run->uri_out, sizeof(run->uri_out), "tcp://%s", h->name);
 	if (!r) {
 		run->def = TAKE(*def);
 		run->persist = TAKE(*persist);

@@ -155,13 +155,10 @@ void run_incoming(struct run *run, const struct mig_effect *e)
 		return;
 	}
 	run_set_dom(run, d);
-	if (e->row->flags & MIG_OFFLINE) {
-		/* libvirt's client asks for an address although nothing is sent to it. */
-		snprintf(run->uri_out, sizeof(run->uri_out), "tcp://%s", h->name);
+	if (e->row->flags & MIG_OFFLINE)
 		migrator_incoming_ready(h->migrator, &run->id, 0, "");
-	} else {
+	else
 		step_begin(run, e->row, incoming_act);
-	}
 }
 
 /* ---- source: send ---- */
@@ -185,8 +182,10 @@ static void send_over(struct run *run, int fd)
 		r = vmm_send(run->dom->guest, fd, &run->send, send_begun, l);
 	else
 		close(fd);
-	if (!r)
+	if (!r) {
+		run->sending = true;
 		return;
+	}
 	later_free(l);
 	migrator_sent(run->host->migrator, &run->id, r, "the guest cannot be sent as it is now");
 }
@@ -224,13 +223,39 @@ void run_send(struct run *run, const struct mig_effect *e)
 		run->connecting = true;
 }
 
+/*
+ * Of a guest that was found: its process tells of its sending if there is any, and there is nothing
+ * to wait for otherwise.
+ */
+static void cancel_found(struct run *run)
+{
+	struct vmm_guest *g = run->dom ? run->dom->guest : NULL;
+
+	if (g && vmm_guest_state(g) == VMM_STARTING)
+		return; /* run_answers follows */
+	run->cancel = false;
+	if (g && !vmm_send_cancel(g))
+		run->sending = true;
+	else
+		migrator_sent(run->host->migrator, &run->id, -ECANCELED, "it was not being sent");
+}
+
 void run_send_cancel(struct run *run, const struct mig_effect *e)
 {
 	(void)e;
 	run->cancel = true;
-	/* What has not begun ends when it would begin; what is over has told so. */
-	if (!run->connecting && run->dom && run->dom->guest)
+	if (run->connecting)
+		return; /* it ends when it would begin */
+	if (run->sending && run->dom && run->dom->guest)
 		vmm_send_cancel(run->dom->guest);
+	else if (run->restored)
+		cancel_found(run);
+}
+
+void run_answers(struct run *run)
+{
+	if (run->restored && run->cancel && !run->sending)
+		cancel_found(run);
 }
 
 /* ---- the guest's part of the store ---- */
