@@ -30,6 +30,7 @@ struct run {
 	char uri[DATA_URI_MAX]; /* where to */
 	struct vmm_send_options send;
 	bool connecting; /* to the destination */
+	bool sending;	 /* the guest's process was asked to, and has not told how it ended */
 	bool cancel;	 /* of what is connecting */
 	bool suspended;	 /* by a user while it is sent: an abort leaves it so */
 	bool aborted;	 /* by a client */
@@ -73,6 +74,8 @@ void run_set_dom(struct run *r, struct dom *d);
 void run_incoming(struct run *r, const struct mig_effect *e);
 void run_send(struct run *r, const struct mig_effect *e);
 void run_send_cancel(struct run *r, const struct mig_effect *e);
+/* A guest of a former daemon answers now: what was to be cancelled is. */
+void run_answers(struct run *r);
 void run_export(struct run *r, const struct mig_effect *e);
 void run_import(struct run *r, const struct mig_effect *e);
 void run_own(struct run *r, const struct mig_effect *e);

@@ -100,7 +100,9 @@ static bool changed(struct host *h, struct dom *d, enum vmm_state state, enum vm
 {
 	struct run *run = d->migration;
 
-	if (run && state == VMM_GONE)
+	if (run && state != VMM_GONE)
+		run_answers(run);
+	else if (run)
 		migrator_guest_died(h->migrator, &run->id,
 				    reason == VMM_SHUTDOWN  ? "the guest switched itself off"
 				    : reason == VMM_BY_USER ? "the guest was destroyed"
@@ -125,8 +127,10 @@ static void sent(struct host *h, struct dom *d, int err, const char *why)
 {
 	struct run *run = d->migration;
 
-	if (run && run->side == MIG_SOURCE)
-		migrator_sent(h->migrator, &run->id, err, why);
+	if (!run || run->side != MIG_SOURCE)
+		return;
+	run->sending = false;
+	migrator_sent(h->migrator, &run->id, err, why);
 }
 
 static void received(struct host *h, struct dom *d, int err, const char *why)
