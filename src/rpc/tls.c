@@ -161,6 +161,8 @@ static int tls_judge(struct rpc_tls *t, char *text, size_t room)
 /* -1 with errno, as read(2) has it; text of what is not to be tried again. */
 static ssize_t tls_failed(const struct rpc_tls *t, ssize_t n, char *text, size_t room)
 {
+	int of_socket = errno;
+
 	if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED) {
 		errno = EAGAIN;
 		return -1;
@@ -170,6 +172,8 @@ static ssize_t tls_failed(const struct rpc_tls *t, ssize_t n, char *text, size_t
 			 gnutls_alert_get_name(gnutls_alert_get(t->session)));
 	else if (n == GNUTLS_E_CERTIFICATE_REQUIRED || n == GNUTLS_E_NO_CERTIFICATE_FOUND)
 		snprintf(text, room, "TLS: the other end shows no certificate of our CA");
+	else if (n == GNUTLS_E_PULL_ERROR || n == GNUTLS_E_PUSH_ERROR)
+		snprintf(text, room, "%s", strerror(of_socket));
 	else if (n == GNUTLS_E_PREMATURE_TERMINATION)
 		snprintf(text, room, "TLS: closed by the other end");
 	else
