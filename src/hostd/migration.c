@@ -19,6 +19,7 @@
 #include "hostd/arbiter.h"
 #include "hostd/call.h"
 #include "hostd/job.h"
+#include "hostd/job_numbers.h"
 #include "hostd/migration_hooks.h"
 #include "hostd/peer.h"
 #include "hostd/peer_own.h"
@@ -98,9 +99,17 @@ static void do_answer(struct host *h, const struct mig_effect *e)
 {
 	struct peer_ans ans = { .answer = (int)e->answer, .why = (char *)(uintptr_t)e->why };
 	struct call *c = call_find(h, e->call);
+	struct run *run = run_find(h, &e->id);
+	u_quad_t numbers[JOB_NUMBERS];
 
-	if (c)
-		call_reply(c, &ans);
+	if (!c)
+		return;
+	if (run && run->dom && run->side == MIG_SOURCE) {
+		job_numbers_put(&run->dom->job.progress, numbers);
+		ans.progress.progress_val = numbers;
+		ans.progress.progress_len = JOB_NUMBERS;
+	}
+	call_reply(c, &ans);
 }
 
 static void on_arbiter(void *data, const struct mig_id *id, enum mig_arbiter result)

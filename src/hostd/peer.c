@@ -14,6 +14,9 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "hostd/job.h"
+#include "hostd/job_numbers.h"
+#include "hostd/migration.h"
 #include "hostd/peer_own.h"
 #include "hostd/settings.h"
 #include "rpc/tls.h"
@@ -197,6 +200,18 @@ static struct outcall *call_find_serial(struct link *l, uint32_t serial)
 	return NULL;
 }
 
+/* The job of the guest that is received is told what the source has counted. */
+static void take_progress(struct host *h, const struct mig_id *id, const struct peer_ans *ans)
+{
+	struct run *run = run_find(h, id);
+	struct vmm_progress progress;
+
+	if (!run || !run->dom || run->side != MIG_DESTINATION || !ans->progress.progress_len)
+		return;
+	job_numbers_take(ans->progress.progress_val, ans->progress.progress_len, &progress);
+	job_progress(h, run->dom, &progress);
+}
+
 void peers_reply(struct link *l, uint32_t serial, const struct peer_ans *ans, const char *error)
 {
 	struct outcall *c = call_find_serial(l, serial);
@@ -220,6 +235,8 @@ void peers_reply(struct link *l, uint32_t serial, const struct peer_ans *ans, co
 	id = c->id;
 	type = c->msg.type;
 	call_free(c);
+	if (type == MIG_MSG_COMMIT)
+		take_progress(p->host, &id, ans);
 	migrator_answer(p->host->migrator, &id, type, (enum mig_answer)ans->answer,
 			ans->why ? ans->why : "");
 }
