@@ -106,7 +106,7 @@ static uint64_t read_number(struct reader *r, const char *key, uint64_t max)
 	for (size_t i = 0; !r->wrong && i < len; i++) {
 		uint64_t d = (uint64_t)(v[i] - '0');
 
-		if (v[i] < '0' || v[i] > '9' || n > (max - d) / 10)
+		if (v[i] < '0' || v[i] > '9' || d > max || n > (max - d) / 10)
 			r->wrong = key;
 		else
 			n = n * 10 + d;

@@ -53,9 +53,9 @@ static const char *const statements[JOURNAL_STATEMENTS] = {
 		"INSERT INTO phase(id, phase, wall_ms, why) SELECT ?1, ?2, ?3, ?4 WHERE ?2 IS NOT "
 		"(SELECT phase FROM phase WHERE id = ?1 ORDER BY rowid DESC LIMIT 1)",
 	[JOURNAL_PHASE_THIN] =
-		"DELETE FROM phase WHERE id = ?1 AND rowid = (SELECT rowid FROM phase WHERE id = ?1 "
-		"ORDER BY rowid LIMIT 1 OFFSET 32) AND (SELECT count(*) FROM phase WHERE id = ?1) > "
-		"64",
+		"DELETE FROM phase WHERE id = ?1 AND rowid = (SELECT rowid FROM phase WHERE "
+		"id = ?1 ORDER BY rowid LIMIT 1 OFFSET 32) AND "
+		"(SELECT count(*) FROM phase WHERE id = ?1) > 64",
 	[JOURNAL_PHASE_DROP] = "DELETE FROM phase WHERE id = ?1",
 	[JOURNAL_PHASE_ALL] = "SELECT phase, wall_ms, why FROM phase WHERE id = ?1 ORDER BY rowid",
 	/* An older migration's row, written again, does not lower what a later one raised. */
