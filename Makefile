@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check bench fuzz model soak asan clang tidy install clean
+.PHONY: build demo check bench fuzz matrix model soak asan clang tidy install clean
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j$(JOBS)
@@ -34,6 +34,12 @@ soak: build
 	for kind in drover drover-xen; do DROVER_BUILD=$(abspath $(BUILD)) KILLS=200 UPDATES=50 \
 		TEST_XENSTORE_S=60 tests/system/recovery_test.py --kind $$kind || exit 1; done
 	$(BUILD)/tests/sim/world --soak
+
+# Every message of a migration times everything that can go wrong there, beside libvirtd: the table.
+matrix: build
+	DROVER_BUILD=$(abspath $(BUILD)) tests/system/hostd_matrix_test.py --all --kind drover-sim \
+		--kind drover-qemu --kind libvirtd --stop-seconds $(or $(STOP_SECONDS),30) \
+		--write docs/fault-matrix.md
 
 # The hand-over between two daemons: the model's large questions, for as long as they take.
 model:

@@ -31,7 +31,8 @@ DEPTH = 400000
 HOLDS = [
     ('three faults', ['FAULTS=3'], False),
     ('arbiter, two faults', ['ARBITER', 'SHORT_CLIENT', 'FAULTS=2'], False),
-    ('arbiter, a name put late, one fault', ['ARBITER', 'LATE_PUT', 'SHORT_CLIENT', 'FAULTS=1'], False),
+    ('arbiter, a name put late, one fault',
+     ['ARBITER', 'LATE_PUT', 'SHORT_CLIENT', 'FAULTS=1'], False),
     ('offline, four faults', ['OFFLINE', 'FAULTS=4'], False),
     ('offline, any number of any fault', ['OFFLINE', 'ANY'], False),
     ('every run ends, one fault', ['ENDS', 'FAULTS=1'], False),

@@ -23,7 +23,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 
 REMOTE = 0x20008086
 PEER = 0x44524f56
@@ -210,7 +209,7 @@ def rule_of(text):
 
     def act(_link):
         if word == "hold":
-            time.sleep(float(value))
+            threading.Event().wait(float(value))
         elif word in ("run", "run-close"):
             subprocess.run(value, shell=True, check=False)
         return {"drop": DROP, "close": CLOSE, "pass-close": PASS_AND_CLOSE,
