@@ -218,8 +218,11 @@ void front_flush(struct host *h)
 		list_remove(&c->dirty);
 		if (!c->gone)
 			rpc_conn_flush(c->conn, now);
-		if (!c->gone && !rpc_conn_deadline_ms(c->conn))
+		if (!c->gone && !rpc_conn_deadline_ms(c->conn)) {
+			/* Frames that were held back; what they ask for is of the next round. */
 			rpc_conn_tick(c->conn, now);
+			hostd_wake(h);
+		}
 		if (!c->gone) {
 			poll_again(c);
 			continue;

@@ -250,8 +250,12 @@ static void on_changed(void *data, struct vmm_guest *guest, enum vmm_state state
 	struct host *h = data;
 	struct dom *d = vmm_guest_data(guest);
 
-	if (!d)
+	if (!d) {
+		/* One that life_found had ended: nobody was ever told of it. */
+		if (state == VMM_GONE)
+			vmm_guest_free(guest);
 		return;
+	}
 	if (h->hooks->changed && h->hooks->changed(h, d, state, reason))
 		return;
 	switch (state) {
