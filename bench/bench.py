@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import image
+import migrate
 import report
 import targets as servers
 
@@ -30,10 +31,12 @@ class Group:
     """Tests that share a server, or get a fresh one each (fresh). repeat: times per round.
     echo: whether the limit is measured, too; only: these targets and no others. PROGRAM among
     the words of a test is the target's own, BUILD in one the build directory. client: the load
-    generator. A group without tests measures our tools."""
+    generator. tool: what measures without a server; it yields (target, test, parameter, metric,
+    value) of (build, directory, scale, round)."""
 
     def __init__(self, name, tests, seconds, fresh=True, repeat=1, echo=False, only=(),
-                 client='bench-client'):
+                 client='bench-client', tool=None):
+        self.tool = tool
         self.name, self.tests, self.seconds = name, tests, seconds
         self.fresh, self.repeat, self.echo, self.only = fresh, repeat, echo, only
         self.client = client
@@ -73,14 +76,24 @@ def plan(scale):
         Group('kill', [['kill', str(n)] for n in s.nodes], .5 * s.time, only=('ours',)),
         Group('journal', [['journal', 'write', '64', '16']], .6 * s.time, fresh=False,
               repeat=2 * s.repeat, only=('ours', 'plain')),
-        Group('image', [], 0, only=('ours',)),
+        Group('image', [], 0, only=('ours',), tool=measure_image),
         Group('config', [[word, str(s.configs[0])] for word in ('fill', 'list', 'one')]
               + [['libxl', str(s.configs[0]), 'BUILD/tests/peers/xlconf']],
               .8 * s.time, fresh=False, only=('c', 'ours'), client='bench-config'),
         # C takes minutes to be given so many domains.
         Group('configs', [[word, str(s.configs[1])] for word in ('fill', 'list')],
               .8 * s.time, fresh=False, only=('ours',), client='bench-config'),
+        Group('hosts', [], 0, only=('ours',), tool=measure_hosts),
     ]
+
+
+def measure_image(build, base, scale, _turn):
+    for row in image.measure(build, base, scale.nodes[-1]):
+        yield 'ours', *row
+
+
+def measure_hosts(build, _base, scale, turn):
+    return migrate.measure(build, scale, turn)
 
 
 class Runner:
@@ -128,14 +141,14 @@ class Runner:
         self.out.flush()
 
     def run_tools(self, group, turn):
-        """The command line's own work: no server takes part."""
+        """No server of ours takes part."""
         if 'ours' not in [t.key for t in self.targets]:
             return
         try:
-            for name, param, metric, value in image.measure(self.args.build, self.base,
-                                                            self.scale.nodes[-1]):
-                self.add(f'{turn}', 'ours', group, name, param, metric, value)
-        except (OSError, subprocess.CalledProcessError) as e:
+            for key, name, param, metric, value in group.tool(self.args.build, self.base,
+                                                              self.scale, turn):
+                self.add(f'{turn}', key, group, name, param, metric, value)
+        except (OSError, subprocess.SubprocessError, migrate.Failed) as e:
             self.failed += 1
             self.say(f'{group.name}: {e}')
 
@@ -173,7 +186,7 @@ class Runner:
         start = time.monotonic()
         for turn in range(self.args.rounds):
             for group in groups:
-                (self.run_tools if not group.tests else
+                (self.run_tools if group.tool else
                  self.run_fresh if group.fresh else self.run_shared)(group, turn)
                 self.say(f'{time.monotonic() - start:5.0f} s  round {turn + 1} of '
                          f'{self.args.rounds}: {group.name}')

@@ -20,6 +20,9 @@ class Scale:
     life_domains: int
     rivals: int
     configs: list
+    migrations: int   # of one guest, one after the other
+    together: int     # guests that are migrated at once
+    crowd: int        # guests that a daemon has and is asked for
     time: float     # factor on every measurement's length
     repeat: int     # how often in a round the short tests are run
     judged: bool    # whether values are held against the targets
@@ -28,10 +31,11 @@ class Scale:
 FULL = Scale(connections=[1, 10, 100, 1000], domains=[0, 1, 10, 100, 1000],
              watches=[0, 1000, 10000, 100000], nodes=[1000, 10000, 100000],
              siblings=[0, 1000, 10000, 100000], memory_watches=10000, life_domains=1000,
-             rivals=32, configs=[250, 1000], time=1, repeat=3, judged=True)
+             rivals=32, configs=[250, 1000], migrations=6,
+             together=20, crowd=100, time=1, repeat=3, judged=True)
 QUICK = Scale(connections=[1, 100], domains=[0, 20], watches=[0, 1000], nodes=[1000, 3000],
               siblings=[0, 1000], memory_watches=1000, life_domains=20, rivals=8, configs=[10, 40],
-              time=.15, repeat=1, judged=False)
+              migrations=2, together=3, crowd=5, time=.15, repeat=1, judged=False)
 
 
 class Results:
@@ -245,6 +249,33 @@ def rows(s):
              for what in ('list', 'raw_in_tx', 'raw') for side in ('_client_us', '_server_us')]),
         Row(f'peak memory of the list of {int(cfg_many):,}, MB', 'reported',
             [Cell(('config', cfg_many, 'peak_MB'), form='{:.1f}')]),
+    ] + host_rows(s)
+
+
+def host_rows(s):
+    """drover-hostd beside libvirtd."""
+    one, many, crowd = ('migrate', '96MiB'), ('parallel', str(s.together)), str(s.crowd)
+    rss = ('crowd', crowd, 'rss_KiB')
+    return [
+        Row('virsh migrate --live of a QEMU guest, 96 MiB, ms; ÷ libvirtd\'s', '≤ 0.5',
+            [Cell(one + ('wall_ms',), form='{:.0f}', unit=' ms'),
+             Cell(one + ('wall_ms',), over_target='libvirt', at_most=.5)]),
+        Row('its downtime by the guest\'s own count, ms; ÷ libvirtd\'s', '≤ 1',
+            [Cell(one + ('down_ms',), form='{:.0f}', unit=' ms'),
+             Cell(one + ('down_ms',), over_target='libvirt', at_most=1)]),
+        Row('the commit: the source writes that it has given the guest, and answers, ms', '≤ 5',
+            [Cell(one + ('commit_ms',), form='{:.1f}', at_most=5)]),
+        Row(f'{s.together} guests at once, ms; ÷ libvirtd\'s', '≤ 0.5',
+            [Cell(many + ('wall_ms',), form='{:.0f}', unit=' ms'),
+             Cell(many + ('wall_ms',), over_target='libvirt', at_most=.5)]),
+        Row(f'resident memory of the daemon with {crowd} guests, MiB; ÷ libvirtd\'s', '≤ 0.25',
+            [Cell(('crowd', crowd, 'rss_MiB'), form='{:.1f}', unit=' MiB'),
+             Cell(rss, over_target='libvirt', at_most=.25)]),
+        Row('those listed with their states, ms; ÷ libvirtd\'s; virsh list ÷ libvirtd\'s',
+            '≤ 1',
+            [Cell(('crowd', crowd, 'list_ms'), form='{:.1f}', unit=' ms'),
+             Cell(('crowd', crowd, 'list_ms'), over_target='libvirt', at_most=1),
+             Cell(('crowd', crowd, 'virsh_list_ms'), over_target='libvirt')]),
     ]
 
 
