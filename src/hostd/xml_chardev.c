@@ -73,14 +73,24 @@ static int close_chardev(struct xml_in *in, const xmlNode *node, void *object)
 	return 0;
 }
 
+/* Where libvirt puts a channel that was given no path: chosen anew whenever the guest starts. */
+static bool is_chosen_path(const struct def_chardev *c)
+{
+	return c->listen && c->source && strstr(c->source, "/libvirt/qemu/channel/");
+}
+
 static int close_channel(struct xml_in *in, const xmlNode *node, void *object)
 {
-	const struct def_chardev *c = object;
+	struct def_chardev *c = object;
 
 	if (!c->target_type)
 		return xml_refuse(in, XML_ERR_XML_ERROR,
 				  "element <channel> at line %u: <target> has no 'type'",
 				  xml_line(node));
+	if (is_chosen_path(c)) {
+		free(c->source);
+		c->source = NULL;
+	}
 	return close_chardev(in, node, object);
 }
 

@@ -77,16 +77,27 @@ static void print_char_source(FILE *f, const struct def_chardev *c, bool live)
 	(void)fputs("/>\n", f);
 }
 
-static void print_chardev(FILE *f, const char *element, const struct def_chardev *c, bool live)
+/* The first serial line under its other name: what was chosen for it is told there alone. */
+static const struct def_chardev *behind(const struct guest_def *def, size_t console)
 {
-	bool pty = !strcmp(c->type, "pty") && live;
+	const struct def_chardev *c = &def->consoles[console];
+
+	if (console || !def->n_serials || strcmp(c->target_type, "serial") != 0)
+		return c;
+	return &def->serials[0];
+}
+
+static void print_chardev(FILE *f, const char *element, const struct def_chardev *c,
+			  const struct def_chardev *end, bool live)
+{
+	bool pty = !strcmp(end->type, "pty") && live;
 
 	(void)fprintf(f, "    <%s", element);
-	xml_put_attr(f, "type", c->type);
+	xml_put_attr(f, "type", end->type);
 	if (pty && !strcmp(element, "console"))
-		xml_put_attr(f, "tty", c->source);
+		xml_put_attr(f, "tty", end->source);
 	(void)fputs(">\n", f);
-	print_char_source(f, c, live);
+	print_char_source(f, end, live);
 	(void)fputs("      <target", f);
 	xml_put_attr(f, "type", c->target_type);
 	if (!strcmp(element, "channel"))
@@ -164,11 +175,11 @@ void xml_print_devices(FILE *f, const struct guest_def *def, bool live)
 	for (size_t i = 0; i < def->n_nics; i++)
 		print_nic(f, &def->nics[i]);
 	for (size_t i = 0; i < def->n_serials; i++)
-		print_chardev(f, "serial", &def->serials[i], live);
+		print_chardev(f, "serial", &def->serials[i], &def->serials[i], live);
 	for (size_t i = 0; i < def->n_consoles; i++)
-		print_chardev(f, "console", &def->consoles[i], live);
+		print_chardev(f, "console", &def->consoles[i], behind(def, i), live);
 	for (size_t i = 0; i < def->n_channels; i++)
-		print_chardev(f, "channel", &def->channels[i], live);
+		print_chardev(f, "channel", &def->channels[i], &def->channels[i], live);
 	xml_put_kept(f, 4, def->kept[DEF_KEPT_INPUTS]);
 	for (size_t i = 0; i < def->n_graphics; i++)
 		print_graphics(f, &def->graphics[i], live);
