@@ -403,6 +403,28 @@ static void a_long_sleep_is_one_question(void **state)
 	ground_fini(&g);
 }
 
+/* An answer that is behind a call that has to wait cannot be seen: nobody is blamed for it. */
+static void nobody_is_asked_while_held(void **state)
+{
+	struct ground g;
+
+	(void)state;
+	ground_init(&g, 1);
+	rpc_conn_keepalive(g.c, 1000, 2);
+	call(&g, 1);
+	call(&g, 2);
+	for (int i = 0; i < 10; i++) {
+		g.now += 1000;
+		run(&g);
+	}
+	assert_int_equal(g.closed, 0);
+	assert_int_equal(g.n, 1);
+	answer(&g, 0);
+	run(&g);
+	assert_int_equal(g.n, 2);
+	ground_fini(&g);
+}
+
 static void what_is_not_accepted_is_named(void **state)
 {
 	struct ground g;
@@ -575,6 +597,7 @@ int main(void)
 		cmocka_unit_test(a_slow_reader_is_served),
 		cmocka_unit_test(keepalive_asks_and_gives_up),
 		cmocka_unit_test(a_long_sleep_is_one_question),
+		cmocka_unit_test(nobody_is_asked_while_held),
 		cmocka_unit_test(what_is_not_accepted_is_named),
 		cmocka_unit_test(streams_are_refused),
 		cmocka_unit_test(an_answer_that_is_too_long_is_refused),

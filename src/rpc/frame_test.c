@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -147,6 +148,47 @@ static void memory_follows_what_came(void **state)
 	rpc_parser_fini(&p);
 }
 
+/* Frames without end pass through a buffer that does not grow, whatever part of one it ends with.
+ */
+static void a_long_stream_needs_no_more_memory(void **state)
+{
+	uint8_t octets[RPC_HEAD_SIZE + 300], *stream = malloc(sizeof(octets) * 1000);
+	size_t len = 0;
+	uint32_t n = 0;
+	struct rpc_parser p;
+	struct rpc_frame f;
+	char text[100];
+
+	(void)state;
+	assert_non_null(stream);
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct rpc_head h = head;
+
+		h.serial = i;
+		rpc_head_put(octets, &h, i % 301);
+		memset(octets + RPC_HEAD_SIZE, (int)(i & 0xff), i % 301);
+		memcpy(stream + len, octets, RPC_HEAD_SIZE + i % 301);
+		len += RPC_HEAD_SIZE + i % 301;
+	}
+	rpc_parser_init(&p);
+	for (size_t at = 0; at < len;) {
+		size_t some = len - at < 977 ? len - at : 977;
+
+		push(&p, stream + at, some);
+		at += some;
+		for (; !rpc_parser_next(&p, &f, text, sizeof(text)); n++) {
+			assert_int_equal(f.head.serial, n);
+			assert_int_equal(f.body_len, n % 301);
+			assert_true(!f.body_len || f.body[f.body_len - 1] == (n & 0xff));
+			rpc_parser_drop(&p, &f);
+		}
+	}
+	assert_int_equal(n, 1000);
+	assert_int_equal(p.size, 4096);
+	rpc_parser_fini(&p);
+	free(stream);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +196,7 @@ int main(void)
 		cmocka_unit_test(frames_may_be_cut_anywhere),
 		cmocka_unit_test(what_is_no_frame_is_named),
 		cmocka_unit_test(memory_follows_what_came),
+		cmocka_unit_test(a_long_stream_needs_no_more_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
