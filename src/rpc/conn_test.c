@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc_test.h"
 #include "rpc/error.h"
 #include "rpc/libvirt.h"
 
@@ -568,6 +569,41 @@ static void a_flood_comes_in_rounds(void **state)
 	ground_fini(&g);
 }
 
+/* Without memory a connection ends, so that nobody waits for an answer that was lost; or it works.
+ */
+static void without_memory_it_ends_and_says_so(void **state)
+{
+	rpc_string_ret ret = { .value = (char *)(uintptr_t) "Xen" };
+	bool failed = true;
+
+	(void)state;
+	for (unsigned long n = 1; failed; n++) {
+		struct rpc_error err;
+		struct rpc_head h;
+		struct ground g;
+		unsigned int answers = 0;
+
+		ground_init(&g, 0);
+		call(&g, 1);
+		call(&g, 2);
+		alloc_fail_nth(n, false);
+		run(&g);
+		if (g.n == 2) {
+			rpc_error_set(&err, RPC_ERR_NO_DOMAIN, RPC_FROM_DOM, "none");
+			(void)rpc_conn_reply(g.c, &g.heads[0], RPC_XDR(rpc_string_ret), &ret);
+			(void)rpc_conn_fail(g.c, &g.heads[1], &err);
+			run(&g);
+		}
+		failed = alloc_fail_end();
+		while (hear(&g, &h))
+			answers++;
+		assert_int_equal(g.closed, failed);
+		assert_string_equal(g.why, failed ? "out of memory" : "");
+		assert_true(failed || answers == 2);
+		ground_fini(&g);
+	}
+}
+
 static void the_other_end_is_known(void **state)
 {
 	struct ground g;
@@ -604,6 +640,7 @@ int main(void)
 		cmocka_unit_test(closing_drains),
 		cmocka_unit_test(freeing_from_within),
 		cmocka_unit_test(a_flood_comes_in_rounds),
+		cmocka_unit_test(without_memory_it_ends_and_says_so),
 		cmocka_unit_test(the_other_end_is_known),
 	};
 

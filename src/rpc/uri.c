@@ -125,6 +125,7 @@ static int parse_parameter(const struct text *t, const char *s, size_t n, struct
 		{ "keyfile", u->keyfile, sizeof(u->keyfile) },
 		{ "pkipath", u->pkipath, sizeof(u->pkipath) },
 		{ "mode", u->mode, sizeof(u->mode) },
+		{ "name", u->name, sizeof(u->name) },
 	};
 	const char *equal = memchr(s, '=', n);
 	char value[16], message[64];
@@ -278,7 +279,8 @@ int rpc_address_parse(const char *address, struct rpc_uri *ret, char *text, size
 
 int rpc_uri_name(const struct rpc_uri *u, char *ret, size_t room)
 {
-	int n = snprintf(ret, room, "%s://%s", u->driver, u->path);
+	int n = *u->name ? snprintf(ret, room, "%s", u->name)
+			 : snprintf(ret, room, "%s://%s", u->driver, u->path);
 
 	return n < 0 || (size_t)n >= room ? ENOSPC : 0;
 }

@@ -30,7 +30,8 @@ struct rpc_uri {
 	char socket[RPC_SOCKET_MAX];	   /* ?socket=, or a peer's unix path */
 	char netcat[128], command[128];	   /* ?netcat=, ?command= of ssh */
 	char keyfile[256], pkipath[256];
-	char mode[16]; /* "legacy", "direct", "auto" */
+	char name[128]; /* ?name=: what the daemon is told instead of driver and path */
+	char mode[16];	/* "legacy", "direct", "auto" */
 	bool no_verify, no_tty;
 };
 

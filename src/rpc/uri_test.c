@@ -46,6 +46,7 @@ static void uris_are_read(void **state)
 		  "xen tcp @fe80::1:7 /system socket=", "xen:///system" },
 		{ "xen+ssh://root@h/system?socket=/s&no_tty=1;mode=direct",
 		  "xen ssh root@h:0 /system socket=/s no_tty", "xen:///system" },
+		{ "xen+tcp://h/?name=qemu:///system", "xen tcp @h:0 / socket=", "qemu:///system" },
 		{ "xen+tcp://h", "xen tcp @h:0  socket=", "xen://" },
 	};
 
