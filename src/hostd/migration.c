@@ -21,6 +21,7 @@
 #include "hostd/job.h"
 #include "hostd/job_numbers.h"
 #include "hostd/migration_hooks.h"
+#include "hostd/p2p.h"
 #include "hostd/peer.h"
 #include "hostd/peer_own.h"
 #include "hostd/settings.h"
@@ -358,6 +359,7 @@ int migration_open(struct host *h)
 	list_init(&m->runs);
 	list_init(&m->questions);
 	list_init(&m->laters);
+	list_init(&m->p2ps);
 	uv_timer_init(h->loop, m->timer);
 	m->timer->data = h;
 	h->migration = m;
@@ -374,6 +376,7 @@ void migration_close(struct host *h)
 		return;
 	migration_drop_questions(h);
 	migration_drop_laters(h);
+	p2p_drop_all(h);
 	list_for_each(r, &m->runs, link)
 		run_free(r);
 	peers_close(m->peers);

@@ -48,6 +48,7 @@ struct migration {
 	struct arbiter *arbiter; /* NULL: none is configured */
 	struct list runs;
 	struct list laters;	  /* what callbacks of the store are given: migration_run.c */
+	struct list p2ps;	  /* this daemon as the client: p2p.c */
 	struct list questions;	  /* after a restart: migration_found.c */
 	struct uv_timer_s *timer; /* owned by the loop once it is closed */
 };
@@ -90,7 +91,8 @@ void migration_ask_found(struct host *h);
 void migration_drop_questions(struct host *h);
 void migration_drop_laters(struct host *h);
 
-/* A MIG_DO_REPLY: migration_reply.c. */
+/* A MIG_DO_REPLY, and libvirt's code for its err: migration_reply.c. */
+int migration_code(int err);
 void migration_reply(struct host *h, const struct mig_effect *e);
 
 /*

@@ -17,7 +17,7 @@ static const struct {
 	const char *name, *why;
 } flag_names[] = {
 	[0] = { "live", NULL },
-	[1] = { "p2p", "not supported" },
+	[1] = { "p2p", NULL },
 	[2] = { "tunnelled", "not supported" },
 	[3] = { "persistent", NULL },
 	[4] = { "undefinesource", NULL },

@@ -35,6 +35,17 @@ bool migration_cookie_read(struct call *c, const rpc_cookie *cookie, bool needed
 /* name: of the parameter. */
 struct guest_def *migration_parse_xml(struct call *c, const char *name, const char *text);
 
+/* A code for the machine's refusal of a client's call. */
+int migration_refusal(int err);
+/*
+ * Begin: what its reply carries; *ret_xml is to be freed. False: the call has failed.
+ */
+bool migration_begin(struct call *c, struct dom *d, const struct migration_args *a,
+		     struct mig_cookie *ret, char **ret_xml);
+/* How, and where to, Perform is to send. */
+void migration_options(struct run *run, const struct dom *d, const struct migration_args *a,
+		       const char *uri);
+
 /* Whether both hosts may have its disks open in turn; text names the one that they may not. */
 bool migration_is_safe(const struct guest_def *def, char *text, size_t room);
 

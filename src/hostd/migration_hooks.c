@@ -19,6 +19,7 @@
 #include "rpc/error.h"
 
 enum { /* VIR_DRV_FEATURE_* */
+       FEATURE_P2P = 4,
        FEATURE_CHANGE_PROTECTION = 7,
        FEATURE_XML_MIGRATABLE = 11,
        FEATURE_OFFLINE = 12,
@@ -167,8 +168,9 @@ const struct hostd_hooks *migration_hooks(void)
 	static const struct hostd_hooks hooks = {
 		.procs = migration_procs,
 		.peer_procs = peer_procs,
-		.features = 1ull << FEATURE_CHANGE_PROTECTION | 1ull << FEATURE_XML_MIGRATABLE |
-			    1ull << FEATURE_OFFLINE | 1ull << FEATURE_PARAMS,
+		.features = 1ull << FEATURE_P2P | 1ull << FEATURE_CHANGE_PROTECTION |
+			    1ull << FEATURE_XML_MIGRATABLE | 1ull << FEATURE_OFFLINE |
+			    1ull << FEATURE_PARAMS,
 		.may = may,
 		.epoch = epoch,
 		.changed = changed,

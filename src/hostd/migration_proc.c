@@ -12,6 +12,7 @@
 #include "base/own.h"
 #include "hostd/front.h"
 #include "hostd/migration_args.h"
+#include "hostd/p2p.h"
 #include "rpc/error.h"
 
 DEFINE_CLEANUP(struct guest_def *, def_free)
@@ -22,7 +23,7 @@ static void text_freep(char **p)
 }
 
 /* A code for the machine's refusal. */
-static int refusal_code(int err)
+int migration_refusal(int err)
 {
 	switch (err) {
 	case EINVAL:
@@ -113,42 +114,53 @@ static void begin_reply(struct call *c, const struct mig_cookie *cookie, char *x
 	call_reply(c, &ret);
 }
 
-static void proc_begin(struct call *c, void *args)
+bool migration_begin(struct call *c, struct dom *d, const struct migration_args *a,
+		     struct mig_cookie *ret, char **ret_xml)
 {
-	const struct rpc_begin_args *in = args;
-	struct host *h = call_host(c);
-	struct dom *d = call_dom(c, in->dom.uuid, in->dom.name);
 	CLEANUP(text_free) char *xml = NULL;
-	struct migration_args a;
-	struct mig_begin b;
-	struct mig_cookie cookie;
+	struct host *h = call_host(c);
 	char text[512] = "";
+	struct mig_begin b;
 	struct run *run;
 	int r;
 
-	if (!d || !migration_args_read(c, in->flags, &in->params, &a) || !begin_check(c, d, &a))
-		return;
-	xml = begin_xml(c, d, &a);
+	if (!begin_check(c, d, a))
+		return false;
+	xml = begin_xml(c, d, a);
 	if (!xml)
-		return;
+		return false;
 	b = (struct mig_begin){ .guest = d->name,
-				.new_name = a.dname,
+				.new_name = a->dname,
 				.epoch = migration_epoch(h, d),
-				.flags = in->flags,
+				.flags = a->flags,
 				.running = d->state == DOM_RUNNING };
 	memcpy(b.uuid, d->uuid, sizeof(b.uuid));
-	r = migrator_begin(h->migrator, &b, call_caller_id(c), &cookie, text, sizeof(text));
+	r = migrator_begin(h->migrator, &b, call_caller_id(c), ret, text, sizeof(text));
 	if (r) {
-		call_fail(c, refusal_code(r), "%s", text);
-		return;
+		call_fail(c, migration_refusal(r), "%s", text);
+		return false;
 	}
-	run = run_new(h, &cookie.id, MIG_SOURCE, d->uuid);
+	run = run_new(h, &ret->id, MIG_SOURCE, d->uuid);
 	if (!run) {
 		call_fail(c, RPC_ERR_NO_MEMORY, "no memory");
-		return;
+		return false;
 	}
 	run_set_dom(run, d);
-	begin_reply(c, &cookie, xml);
+	*ret_xml = TAKE(xml);
+	return true;
+}
+
+static void proc_begin(struct call *c, void *args)
+{
+	const struct rpc_begin_args *in = args;
+	struct dom *d = call_dom(c, in->dom.uuid, in->dom.name);
+	CLEANUP(text_free) char *xml = NULL;
+	struct migration_args a;
+	struct mig_cookie cookie;
+
+	if (d && migration_args_read(c, in->flags, &in->params, &a) &&
+	    migration_begin(c, d, &a, &cookie, &xml))
+		begin_reply(c, &cookie, xml);
 }
 
 /* ---- Prepare ---- */
@@ -244,7 +256,7 @@ static void prepare_start(struct call *c, const struct mig_cookie *cookie,
 	if (r && run)
 		run_free(run);
 	if (r)
-		call_fail(c, refusal_code(r), "%s", r == ENOMEM ? "no memory" : text);
+		call_fail(c, migration_refusal(r), "%s", r == ENOMEM ? "no memory" : text);
 }
 
 static void proc_prepare(struct call *c, void *args)
@@ -277,7 +289,8 @@ static void proc_prepare(struct call *c, void *args)
 
 /* ---- Perform ---- */
 
-static void perform_options(struct run *run, const struct dom *d, const struct migration_args *a)
+void migration_options(struct run *run, const struct dom *d, const struct migration_args *a,
+		       const char *uri)
 {
 	run->send = (struct vmm_send_options){
 		.bandwidth_bps = a->bandwidth_mib ? a->bandwidth_mib << 20 : d->migrate_speed_bps,
@@ -286,7 +299,7 @@ static void perform_options(struct run *run, const struct dom *d, const struct m
 		.auto_converge = a->flags & MIG_AUTO_CONVERGE,
 		.compressed = a->flags & MIG_COMPRESSED,
 	};
-	snprintf(run->uri, sizeof(run->uri), "%s", a->uri);
+	snprintf(run->uri, sizeof(run->uri), "%s", uri);
 }
 
 static void proc_perform(struct call *c, void *args)
@@ -303,9 +316,12 @@ static void proc_perform(struct call *c, void *args)
 
 	if (!d || !migration_args_read(c, in->flags, &in->params, &a))
 		return;
+	if (a.flags & MIG_PEER2PEER) {
+		p2p_start(c, d, &a, in->dconnuri ? *in->dconnuri : NULL);
+		return;
+	}
 	if (in->dconnuri) {
-		call_fail(c, RPC_ERR_ARGUMENT_UNSUPPORTED,
-			  "dconnuri: a migration from peer to peer is not supported");
+		call_fail(c, RPC_ERR_INVALID_ARG, "dconnuri: only with the flag p2p");
 		return;
 	}
 	if (!migration_cookie_read(c, &in->cookie, true, &cookie))
@@ -323,11 +339,11 @@ static void proc_perform(struct call *c, void *args)
 			  d->name);
 		return;
 	}
-	perform_options(run, d, &a);
+	migration_options(run, d, &a, a.uri);
 	r = migrator_perform(h->migrator, &cookie, in->flags, call_caller_id(c), call_id(c), text,
 			     sizeof(text));
 	if (r)
-		call_fail(c, refusal_code(r), "%s", text);
+		call_fail(c, migration_refusal(r), "%s", text);
 }
 
 /* ---- Finish, Confirm ---- */
@@ -355,7 +371,7 @@ static void proc_finish(struct call *c, void *args)
 	r = migrator_finish(call_host(c)->migrator, has ? &cookie.id : NULL, a.dname,
 			    in->cancelled != 0, call_caller_id(c), call_id(c), text, sizeof(text));
 	if (r)
-		call_fail(c, refusal_code(r), "%s", text);
+		call_fail(c, migration_refusal(r), "%s", text);
 }
 
 static void proc_confirm(struct call *c, void *args)
@@ -376,7 +392,7 @@ static void proc_confirm(struct call *c, void *args)
 			     (const uint8_t *)in->dom.uuid, in->cancelled != 0, call_caller_id(c),
 			     call_id(c), text, sizeof(text));
 	if (r)
-		call_fail(c, refusal_code(r), "%s", text);
+		call_fail(c, migration_refusal(r), "%s", text);
 }
 
 /* ---- one that is under way ---- */
@@ -389,7 +405,7 @@ static void abort_job(struct call *c, struct dom *d)
 	struct run *run = d->migration;
 
 	if (r) {
-		call_fail(c, refusal_code(r), "%s", text);
+		call_fail(c, migration_refusal(r), "%s", text);
 		return;
 	}
 	if (run)

@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "hostd/call.h"
 #include "hostd/migration.h"
+#include "hostd/p2p.h"
 #include "rpc/error.h"
 #include "rpc/libvirt.h"
 
@@ -18,7 +19,7 @@ static void text_freep(char **p)
 	free(*p);
 }
 
-static int code_of(int err)
+int migration_code(int err)
 {
 	switch (err) {
 	case ECANCELED:
@@ -67,10 +68,10 @@ void migration_reply(struct host *h, const struct mig_effect *e)
 	rpc_cookie cookie = { 0, NULL };
 	size_t len = 0;
 
-	if (!c)
+	if (!c || p2p_performed(h, e))
 		return;
 	if (e->err) {
-		call_fail(c, code_of(e->err), "%s", e->why);
+		call_fail(c, migration_code(e->err), "%s", e->why);
 		return;
 	}
 	if (e->cookie) {
