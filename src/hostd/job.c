@@ -5,13 +5,12 @@
  */
 #include "hostd/job.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "hostd/event.h"
 #include "hostd/job_own.h"
+#include "migrate/migrate.h"
 
 void job_begin(struct host *h, struct dom *d, enum dom_job_operation op,
 	       const uint8_t migration[16])
@@ -44,6 +43,41 @@ void job_end(struct host *h, struct dom *d, enum dom_job_type outcome, const cha
 		d->last.progress.memory_remaining = 0;
 	memset(&d->job, 0, sizeof(d->job));
 	event_job_completed(h, d);
+}
+
+struct search {
+	const uint8_t *uuid;
+	const struct mig_row *newest; /* borrowed from the migrator */
+};
+
+static void consider(void *data, const struct mig_row *row)
+{
+	struct search *s = data;
+
+	if (!memcmp(row->uuid, s->uuid, sizeof(row->uuid)))
+		s->newest = row;
+}
+
+void job_last(const struct host *h, const struct dom *d, struct dom_job *ret)
+{
+	struct search s = { .uuid = d->uuid };
+
+	*ret = d->last;
+	if (ret->type != DOM_JOB_NONE || !h->migrator)
+		return;
+	migrator_each(h->migrator, consider, &s);
+	if (!s.newest || s.newest->outcome == MIG_OPEN)
+		return;
+	ret->type = s.newest->outcome == MIG_MOVED ? DOM_JOB_COMPLETED : DOM_JOB_FAILED;
+	ret->operation =
+		s.newest->side == MIG_SOURCE ? DOM_JOB_MIGRATION_OUT : DOM_JOB_MIGRATION_IN;
+	memcpy(ret->migration, s.newest->id.b, sizeof(ret->migration));
+	ret->begun_wall_ms = s.newest->begun_ms;
+	ret->started_ms = 1;
+	ret->ended_ms = 1;
+	if (s.newest->phase_ms > s.newest->begun_ms)
+		ret->ended_ms += s.newest->phase_ms - s.newest->begun_ms;
+	snprintf(ret->why, sizeof(ret->why), "%s", s.newest->why);
 }
 
 static void put_memory(struct params *w, const struct dom_job *j)

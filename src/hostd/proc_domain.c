@@ -286,14 +286,16 @@ static void on_job_stats(struct call *c, void *args)
 	struct dom *d = dom_flags_of(c, args, JOB_COMPLETED | JOB_KEEP_COMPLETED);
 	struct rpc_job_stats_ret ret = { 0 };
 	struct params p = { .n = 0 };
-	const struct dom_job *j;
+	struct dom_job j;
 
 	if (!d)
 		return;
-	j = a->flags & JOB_COMPLETED ? &d->last : &d->job;
-	ret.type = (int)j->type;
-	if (j->type != DOM_JOB_NONE)
-		job_params(call_host(c), j, &p);
+	j = d->job;
+	if (a->flags & JOB_COMPLETED)
+		job_last(call_host(c), d, &j);
+	ret.type = (int)j.type;
+	if (j.type != DOM_JOB_NONE)
+		job_params(call_host(c), &j, &p);
 	ret.params.rpc_params_val = p.v;
 	ret.params.rpc_params_len = p.n;
 	call_reply(c, &ret);

@@ -86,7 +86,7 @@ class Hostd:
         finally:
             for pid in self.processes():
                 os.kill(pid, signal.SIGKILL)
-            if self.own:
+            if self.own and not os.environ.get("KEEP"):
                 shutil.rmtree(self.dir, ignore_errors=True)
 
     def processes(self):
