@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@
 struct host {
 	char dir[HOST_PATH_MAX], run[HOST_PATH_MAX + 8], log[HOST_PATH_MAX + 8];
 	char serial[HOST_PATH_MAX + 8]; /* the guest's ticks */
+	char disk[HOST_PATH_MAX + 8];	/* what it boots from, locked by the one that runs it */
 	struct vmm *v;
 	struct vmm_guest *guest;
 	/* Told. */
@@ -168,12 +170,14 @@ static inline void host_reopen(struct host *h)
 	memcpy(h->run, was.run, sizeof(h->run));
 	memcpy(h->log, was.log, sizeof(h->log));
 	memcpy(h->serial, was.serial, sizeof(h->serial));
+	memcpy(h->disk, was.disk, sizeof(h->disk));
 	host_open(h);
 }
 
 static inline struct host *host_new(void)
 {
 	struct host *h = calloc(1, sizeof(*h));
+	char command[3 * HOST_PATH_MAX];
 
 	assert_non_null(h);
 	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/drover-qemu.XXXXXX");
@@ -181,6 +185,10 @@ static inline struct host *host_new(void)
 	(void)snprintf(h->run, sizeof(h->run), "%s/run", h->dir);
 	(void)snprintf(h->log, sizeof(h->log), "%s/log", h->dir);
 	(void)snprintf(h->serial, sizeof(h->serial), "%s/ticks", h->dir);
+	(void)snprintf(h->disk, sizeof(h->disk), "%s/disk", h->dir);
+	(void)snprintf(command, sizeof(command), "cp %s/tests/peers/tick.img %s",
+		       getenv("DROVER_BUILD"), h->disk);
+	assert_int_equal(system(command), 0);
 	host_open(h);
 	for (size_t i = 0; i < HOSTS_MAX; i++)
 		if (!host_all[i]) {
@@ -227,7 +235,6 @@ static inline bool host_round(struct host *const *hosts, size_t n, uint64_t end_
 /* The guest that counts. */
 static inline struct guest_def *host_def(const struct host *h)
 {
-	const char *build = getenv("DROVER_BUILD");
 	struct guest_def *def = def_new();
 
 	assert_non_null(def);
@@ -242,7 +249,7 @@ static inline struct guest_def *host_def(const struct host *h)
 	def->n_disks = 1;
 	def->disks[0].type = strdup("file");
 	def->disks[0].device = strdup("disk");
-	assert_true(asprintf(&def->disks[0].source, "%s/tests/peers/tick.img", build) > 0);
+	def->disks[0].source = strdup(h->disk);
 	def->disks[0].target = strdup("vda");
 	def->disks[0].bus = strdup("virtio");
 	def->serials = calloc(2, sizeof(*def->serials));
@@ -374,11 +381,32 @@ static inline struct pair pair_new(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	p.to_b = sv[0];
 	p.to_a = sv[1];
+	memcpy(p.b->disk, p.a->disk, sizeof(p.b->disk));
 	host_start(p.a, 0, NULL);
 	host_start(p.b, VMM_START_INCOMING, HOST_MIGRATION_ID);
 	assert_int_equal(p.b->state, VMM_INCOMING);
 	host_await(p.a, p.b, host_ticks(p.a, NULL) >= 3);
 	return p;
+}
+
+/* The same with a connection as between two hosts. */
+static inline void pair_over_tcp(struct pair *p)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	close(p->to_a);
+	close(p->to_b);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(s, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(listen(s, 1), 0);
+	assert_int_equal(getsockname(s, (struct sockaddr *)&sin, &len), 0);
+	p->to_b = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(p->to_b, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	p->to_a = accept4(s, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(p->to_a >= 0);
+	close(s);
 }
 
 static inline void pair_free(struct pair *p)

@@ -119,6 +119,7 @@ int qemu_ask(struct qemu_guest *qg, const char *command, struct json_object *arg
 		return -ENOTCONN;
 	}
 	r = qmp_call(qg->q, command, args, fd, vmm_now_ms(), done, qg);
+	qmp_flush(qg->q);
 	rearm(qg);
 	return r;
 }
@@ -131,6 +132,7 @@ int qemu_ask_call(struct qemu_guest *qg, const char *command, qmp_done_fn *done,
 	if (!qg->q)
 		return -ENOTCONN;
 	r = qmp_call(qg->q, command, NULL, -1, vmm_now_ms(), done, call);
+	qmp_flush(qg->q);
 	rearm(qg);
 	return r;
 }

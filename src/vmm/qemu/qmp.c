@@ -418,6 +418,7 @@ static int write_some(struct qmp *q, struct call *c)
 	return 0;
 }
 
+/* 0: all that may be written now is; EAGAIN: the socket takes no more; or another errno. */
 static int transmit(struct qmp *q)
 {
 	struct call *c;
@@ -425,16 +426,19 @@ static int transmit(struct qmp *q)
 	while (q->fd >= 0 && (c = to_write(q))) {
 		int r = write_some(q, c);
 
-		if (r == EAGAIN)
-			return 0;
 		if (r)
-			return over(q, -r, strerror(r));
+			return r;
 		if (c->sent == c->len) {
 			list_remove(&c->link);
 			list_append(&q->waiting, &c->link);
 		}
 	}
 	return 0;
+}
+
+void qmp_flush(struct qmp *q)
+{
+	(void)transmit(q);
 }
 
 int qmp_serve(struct qmp *q, uint64_t now_ms)
@@ -444,8 +448,10 @@ int qmp_serve(struct qmp *q, uint64_t now_ms)
 	if (q->fd < 0)
 		return -ENOTCONN;
 	r = receive(q, now_ms);
-	if (!r)
+	if (!r && q->fd >= 0) {
 		r = transmit(q);
+		r = r && r != EAGAIN ? over(q, -r, strerror(r)) : 0;
+	}
 	if (!r && qmp_deadline_ms(q) <= now_ms)
 		r = over(q, -ETIMEDOUT, "it does not answer");
 	return r;

@@ -57,6 +57,9 @@ bool qmp_is_ready(const struct qmp *q);
 int qmp_call(struct qmp *q, const char *command, struct json_object *args, int fd, uint64_t now_ms,
 	     qmp_done_fn *done, void *data);
 
+/* Writes what the socket takes, without a callback: what goes wrong is told by qmp_serve. */
+void qmp_flush(struct qmp *q);
+
 /*
  * Reads what is there, up to QMP_READ_MAX, calls back, and writes. 0; negative: the connection is
  * over, all waiting calls have been told, and qmp_why says what happened.

@@ -11,16 +11,14 @@
  */
 #include <errno.h>
 #include <json-c/json.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
 #include "vmm/qemu/inner.h"
+#include "vmm/qemu/stream.h"
 
 #define BANDWIDTH_MAX (INT64_MAX / 2) /* octets a second: as good as none */
 
@@ -346,14 +344,6 @@ static void migrate_answered(void *data, struct json_object *ret, int err, const
 		vmm_guest_stopped(qg->g);
 }
 
-static void set_nodelay(int fd)
-{
-	int one = 1;
-
-	/* Of a socket of another kind: it has no such delay. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-}
-
 /* All that had to be said before; so nothing is sent that was not prepared, or was cancelled. */
 static void fd_answered(void *data, struct json_object *ret, int err, const char *why)
 {
@@ -400,7 +390,7 @@ int qemu_transfer_send(struct vmm_guest *g, int fd, const struct vmm_send_option
 	struct qemu_guest *qg = qemu_of(g);
 	int r;
 
-	set_nodelay(fd);
+	stream_tune_sender(fd);
 	qg->cancelled = false;
 	qg->send_err = 0;
 	qg->pass = 0;
@@ -443,7 +433,7 @@ int qemu_transfer_receive(struct vmm_guest *g, int fd)
 	struct qemu_guest *qg = qemu_of(g);
 	int r;
 
-	set_nodelay(fd);
+	stream_tune_receiver(fd);
 	qg->mig = QEMU_MIG_NONE;
 	r = qemu_ask(qg, "getfd", qmp_args_text(qmp_args_new(), "fdname", QEMU_FD_NAME), fd,
 		     receive_answered);
