@@ -25,11 +25,13 @@ import rpcproxy
 
 KINDS = ("drover-sim", "drover-qemu", "libvirtd")
 QUIET_S = 40        # until all must be over
+TOLD_S = 3          # until what is told is true, once all is over
+LIBVIRT_S = 12      # it has no more to do by itself then
 GIVES_UP_S = 2      # then whoever waits for a lost answer kills virsh
 LOST, KILLED, STOPPED, CABLE = "lost", "killed", "stopped", "cable"
 
-Row = collections.namedtuple("Row", "name procedure host program slow",
-                             defaults=(rpcproxy.REMOTE, False))
+Row = collections.namedtuple("Row", "name procedure host program slow p2p",
+                             defaults=(rpcproxy.REMOTE, False, False))
 # kind of frame, what happens to it, who dies, who stands still, whether the peers are cut off
 Fault = collections.namedtuple("Fault", "name kind verdict kill stop cable",
                                defaults=("", "", False))
@@ -40,6 +42,8 @@ ROWS = [
     Row("Prepare", 303, "b"), Row("Perform", 305, "a"),
     Row("GetJobInfo", 163, "a", rpcproxy.REMOTE, True),
     Row("Finish", 306, "b"), Row("Confirm", 307, "a"),
+    Row("p2p: Prepare", 303, "b", p2p=True), Row("p2p: Finish", 306, "b", p2p=True),
+    Row("p2p: Perform", 305, "a", p2p=True),
 ]
 PEER_ROWS = [
     Row("START", 1, "b", rpcproxy.PEER), Row("STATE", 2, "b", rpcproxy.PEER),
@@ -114,8 +118,18 @@ class Pair:
             self.hosts[h].start()
             self.front[h] = rpcproxy.Proxy("unix://%s/front-%s" % (self.base, h),
                                            "unix://" + self.hosts[h].socket)
-        self.xml = hosts.tick_xml(self.base, self.NAME,
-                                  kind="test" if self.kind == "drover-sim" else "qemu")
+        self.xml = self.definition()
+
+    def definition(self):
+        if self.kind != "drover-sim":
+            return hosts.tick_xml(self.base, self.NAME)
+        path = hosts.tick_xml(self.base, self.NAME, kind="test")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:     # memory that takes a while to send
+            f.write(text.replace("<type>hvm</type>", "<type>hvm</type><kernel>/none</kernel>"
+                                 "<cmdline>fill tick=20 dirty=4</cmdline>"))
+        return path
 
     def host(self, h):
         if not self.ours:
@@ -175,6 +189,8 @@ class Pair:
         words = ["migrate", "--live", "--verbose", self.NAME, there]
         if not self.ours:
             words += ["--migrateuri", "tcp://127.0.0.1"]
+        if row.p2p:
+            words.append("--p2p")
         if row.slow:
             words += ["--bandwidth", "8"]
         self.virsh = subprocess.Popen(  # pylint: disable=consider-using-with
@@ -237,9 +253,11 @@ class Pair:
         while self.dead or self.stopped or self.mend_at:
             self.mend(time.monotonic())
             select.select([], [], [], 0.02)
-        limit = end if self.ours else time.monotonic() + 12
+        limit = end if self.ours else time.monotonic() + LIBVIRT_S
         while True:
             cell.where, cell.complaints = self.judge()
+            if all(c.startswith("domjobinfo") for c in cell.complaints):
+                limit = min(limit, time.monotonic() + TOLD_S)
             if not cell.complaints or time.monotonic() > limit:
                 return
             select.select([], [], [], 0.2)
