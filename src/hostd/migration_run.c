@@ -104,8 +104,8 @@ static void incoming_started(void *data, struct dom *d, int code, const char *wh
 		migrator_incoming_ready(s->host->migrator, &s->id, EIO, why);
 	else if (run)
 		incoming_listen(run);
-	step_end(s);
 	hostd_wake(s->host);
+	step_end(s);
 }
 
 /*
