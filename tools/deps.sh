@@ -12,7 +12,8 @@ packages="
 	uuid-dev libyajl2
 	xen-utils-4.17 xenstore-utils
 	python3 python3-pyxs
-	libvirt-clients python3-libvirt
+	libvirt-clients python3-libvirt libvirt-daemon libvirt-daemon-driver-qemu
+	qemu-system-x86 etcd-server gnutls-bin
 	valgrind gnuplot-nox mandoc util-linux spin
 "
 
