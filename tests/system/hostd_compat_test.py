@@ -70,8 +70,9 @@ class Events:
             pass
 
     def close(self):
-        for n in self.ids:
-            self.conn.domainEventDeregisterAny(n)
+        with contextlib.suppress(libvirt.libvirtError):     # who died is told by its own test
+            for n in self.ids:
+                self.conn.domainEventDeregisterAny(n)
 
 
 @contextlib.contextmanager
