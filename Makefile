@@ -15,6 +15,7 @@ demo:
 	tools/deps.sh
 	$(MAKE) build
 	tools/demo.sh $(BUILD)
+	tools/demo_guests.sh $(BUILD)
 
 # Everything that a change must pass. STAGE=name,name runs some stages; tools/check.py --list.
 check:
