@@ -277,7 +277,9 @@ void migrator_running(struct migrator *m, const struct mig_id *id, int err, cons
 		migration_settle(g);
 		return;
 	}
-	g->settled = true;
+	/* A daemon that starts again does not do it again: its user may have paused it since. */
+	g->settled = g->row.was_running = true;
+	row_touch(g);
 	effect_call(g, MIG_MSG_TAKEN, NULL, 0);
 	migration_settle(g);
 }
@@ -334,8 +336,8 @@ void dest_restore(struct migration *g, bool superseded)
 {
 	switch (g->row.phase) {
 	case MIG_OWNED:
-		g->settled = superseded;
-		if (!superseded)
+		g->settled = superseded || g->row.was_running;
+		if (!g->settled)
 			(void)effect_add(g->m, g, MIG_DO_RUN, NULL);
 		else if (!g->row.told)
 			effect_call(g, MIG_MSG_TAKEN, NULL, 0);

@@ -39,6 +39,7 @@ static const char *const statements[JOURNAL_STATEMENTS] = {
 	[JOURNAL_BEGIN] = "BEGIN IMMEDIATE",
 	[JOURNAL_COMMIT] = "COMMIT",
 	[JOURNAL_ROLLBACK] = "ROLLBACK",
+	[JOURNAL_ROW_PHASE] = "SELECT phase FROM migration WHERE id = ?1",
 	[JOURNAL_ROW_PUT] =
 		"INSERT INTO migration(" COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
 		"?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT(id) DO UPDATE SET "
@@ -58,10 +59,6 @@ static const char *const statements[JOURNAL_STATEMENTS] = {
 		"(SELECT count(*) FROM phase WHERE id = ?1) > 64",
 	[JOURNAL_PHASE_DROP] = "DELETE FROM phase WHERE id = ?1",
 	[JOURNAL_PHASE_ALL] = "SELECT phase, wall_ms, why FROM phase WHERE id = ?1 ORDER BY rowid",
-	/* An older migration's row, written again, does not lower what a later one raised. */
-	[JOURNAL_EPOCH_RAISE] =
-		"INSERT INTO guest(uuid, epoch, given) VALUES(?1, ?2, ?3) ON CONFLICT(uuid) DO "
-		"UPDATE SET epoch = ?2, given = ?3 WHERE ?2 >= epoch",
 	[JOURNAL_EPOCH_PUT] =
 		"INSERT INTO guest(uuid, epoch, given) VALUES(?1, ?2, ?3) ON CONFLICT(uuid) DO "
 		"UPDATE SET epoch = ?2, given = ?3",

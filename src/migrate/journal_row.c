@@ -67,24 +67,47 @@ static int put_phase(struct journal *j, const struct mig_row *row)
 	return journal_run(j, JOURNAL_PHASE_THIN);
 }
 
+/*
+ * A phase that is entered decides, or leaves it as it was, in which epoch the guest is here. What
+ * is written again, of the same migration or an older one, decides nothing: by then the guest may
+ * have been started anew, or have come back from elsewhere.
+ */
 static int put_epoch(struct journal *j, const struct mig_row *row)
 {
-	sqlite3_stmt *st = j->st[JOURNAL_EPOCH_RAISE];
 	bool given = false;
 	uint64_t epoch = mig_row_epoch(row, &given);
+	sqlite3_stmt *st = j->st[JOURNAL_EPOCH_PUT];
 
 	sqlite3_bind_blob(st, 1, row->uuid, (int)sizeof(row->uuid), SQLITE_STATIC);
 	bind_u64(st, 2, epoch);
 	sqlite3_bind_int(st, 3, given);
-	return journal_run(j, JOURNAL_EPOCH_RAISE);
+	return journal_run(j, JOURNAL_EPOCH_PUT);
+}
+
+/* Whether the row is in another phase than it was, and one that is not only the end. */
+static int enters_phase(struct journal *j, const struct mig_row *row, bool *ret)
+{
+	sqlite3_stmt *st = j->st[JOURNAL_ROW_PHASE];
+	int code, r = 0;
+
+	bind_id(st, &row->id);
+	code = sqlite3_step(st);
+	*ret = row->phase != MIG_DONE &&
+	       (code != SQLITE_ROW || sqlite3_column_int(st, 0) != (int)row->phase);
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		r = journal_fail(j, "reading a phase");
+	sqlite3_reset(st);
+	return r;
 }
 
 int journal_row_put(struct journal *j, const struct mig_row *row)
 {
-	int r = put_row(j, row);
+	bool enters = false;
+	int r = enters_phase(j, row, &enters);
 
+	r = r ? r : put_row(j, row);
 	r = r ? r : put_phase(j, row);
-	return r ? r : put_epoch(j, row);
+	return r || !enters ? r : put_epoch(j, row);
 }
 
 int journal_row_drop(struct journal *j, const struct mig_id *id)

@@ -434,8 +434,27 @@ static void phases_are_kept_in_order_once_each_and_bounded(void **state)
 	journal_close(j);
 }
 
-static void epochs_rise_with_rows_and_are_set_by_hand(void **state)
+static void phases_that_are_entered_tell_the_epoch_and_rows_written_again_do_not(void **state)
 {
+	static const struct {
+		enum mig_phase phase;
+		enum mig_outcome outcome;
+		uint64_t epoch, found;
+		uint8_t id;
+		bool given;
+	} table[] = {
+		{ MIG_PERFORMING, MIG_OPEN, 5, 5, 1, false },
+		{ MIG_ABORTED, MIG_STAYED, 5, 7, 1, false },
+		{ MIG_PERFORMING, MIG_OPEN, 7, 7, 2, false },
+		{ MIG_GIVEN, MIG_MOVED, 7, 7, 2, true },
+		{ MIG_ABORTED, MIG_STAYED, 5, 7, 1, true }, /* its peer has heard */
+		{ MIG_DONE, MIG_STAYED, 5, 7, 1, true },
+		{ MIG_DONE, MIG_MOVED, 7, 7, 2, true },
+		/* Another guest of this uuid, made elsewhere, where nobody knew of any epoch. */
+		{ MIG_RECEIVING, MIG_OPEN, 1, 2, 3, true },
+		{ MIG_OWNED, MIG_MOVED, 1, 2, 3, false },
+		{ MIG_DONE, MIG_MOVED, 1, 2, 3, false },
+	};
 	struct mig_row row = row_of(0);
 	const struct mig_row *rows[] = { &row };
 	struct journal *j = NULL;
@@ -446,20 +465,20 @@ static void epochs_rise_with_rows_and_are_set_by_hand(void **state)
 	assert_int_equal(journal_open(path, &j), 0);
 	assert_int_equal(journal_epoch_get(j, row.uuid, &epoch, &given), 0);
 	assert_true(epoch == 0 && !given);
-	row.epoch = 5;
-	row.phase = MIG_ABORTED;
-	row.outcome = MIG_STAYED;
-	assert_int_equal(journal_write(j, rows, 1, NULL, 0), 0);
-	assert_int_equal(journal_epoch_get(j, row.uuid, &epoch, &given), 0);
-	assert_true(epoch == 7 && !given);
-	row.epoch = 4; /* an older one's row, written again */
-	row.phase = MIG_GIVEN;
-	row.outcome = MIG_MOVED;
-	row.id.b[0]++;
-	assert_int_equal(journal_write(j, rows, 1, NULL, 0), 0);
-	assert_int_equal(journal_epoch_get(j, row.uuid, &epoch, &given), 0);
-	assert_true(epoch == 7 && !given);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		row.id.b[0] = table[i].id;
+		row.side = table[i].id == 3 ? MIG_DESTINATION : MIG_SOURCE;
+		row.phase = table[i].phase;
+		row.outcome = table[i].outcome;
+		row.epoch = table[i].epoch;
+		assert_int_equal(journal_write(j, rows, 1, NULL, 0), 0);
+		assert_int_equal(journal_epoch_get(j, row.uuid, &epoch, &given), 0);
+		if (epoch != table[i].found || given != table[i].given)
+			fail_msg("%zu: %lu %d", i, epoch, given);
+	}
 	assert_int_equal(journal_epoch_set(j, row.uuid, 3, true), 0);
+	row.told = true;
+	assert_int_equal(journal_write(j, rows, 1, NULL, 0), 0);
 	assert_int_equal(journal_epoch_get(j, row.uuid, &epoch, &given), 0);
 	assert_true(epoch == 3 && given);
 	journal_close(j);
@@ -476,7 +495,8 @@ int main(void)
 					  wipe),
 		cmocka_unit_test_teardown(a_damaged_file_is_refused, wipe),
 		cmocka_unit_test_teardown(phases_are_kept_in_order_once_each_and_bounded, wipe),
-		cmocka_unit_test_teardown(epochs_rise_with_rows_and_are_set_by_hand, wipe),
+		cmocka_unit_test_teardown(
+			phases_that_are_entered_tell_the_epoch_and_rows_written_again_do_not, wipe),
 		cmocka_unit_test_teardown(what_was_promised_outlives_a_power_loss_at_every_write,
 					  wipe),
 		cmocka_unit_test_teardown(a_power_loss_while_the_log_is_written_back_loses_nothing,

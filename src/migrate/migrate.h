@@ -117,8 +117,10 @@ struct mig_row {
 	uint64_t epoch;		     /* that it leaves the source with, at both ends */
 	uint32_t flags;
 	bool arbiter;
-	bool was_running; /* source: before it was sent, so an abort resumes it */
-	bool told;	  /* the peer has heard the outcome, or need not */
+	/* Source: before it was sent, so an abort makes it run; once it does, or never will, not
+	 * any more. Destination: it was made to run here, or to wait as asked. */
+	bool was_running;
+	bool told; /* the peer has heard the outcome, or need not */
 	struct mig_host peer;
 	uint64_t begun_ms, phase_ms; /* wall clock, Unix epoch */
 	char why[MIG_WHY_MAX];
@@ -270,8 +272,10 @@ struct migrator *migrator_new(const struct mig_self *self, const struct mig_ops 
 void migrator_free(struct migrator *m);
 
 /*
- * Before anything else: the journal's rows, in any order, and now. What has to be done about them
- * is queued. 0; -EINVAL: a row that cannot be (logged; nothing was taken); -ENOMEM.
+ * Before anything else: the journal's rows, in the order in which they began, as journal_read has
+ * them: a later one of the same guest says that all that an older one asked for here was done. And
+ * now. What has to be done about them is queued. 0; -EINVAL: a row that cannot be (logged; nothing
+ * was taken); -ENOMEM.
  */
 int migrator_restore(struct migrator *m, const struct mig_row *rows, size_t n, uint64_t wall_ms,
 		     uint64_t now_ms);

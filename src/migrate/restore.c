@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal's rows become migrations again. Only the newest row of a guest, the one of the
- * highest epoch, does anything to the guest: what older ones asked for is done, and at most their
- * peers have not heard of it.
+ * The journal's rows become migrations again. Only the newest row of a guest does anything to it:
+ * what older ones asked for is done, and at most their peers have not heard of it.
  */
 #include "migrate/machine.h"
 
@@ -11,28 +10,15 @@
 
 #include "base/fault.h"
 
-/* In the order in which they began, as they were before. */
-static void place(struct migrator *m, struct migration *g)
-{
-	struct migration *other, *after = NULL;
-
-	list_remove(&g->link);
-	list_for_each(other, &m->all, link) {
-		if (other->row.begun_ms > g->row.begun_ms) {
-			after = other;
-			break;
-		}
-	}
-	list_append(after ? &after->link : &m->all, &g->link);
-}
-
+/* A guest is busy with one migration at a time: whatever is before another one is over here. */
 static bool is_superseded(const struct migration *g)
 {
-	const struct migration *other;
+	const struct list *l;
 
-	list_for_each(other, &g->m->all, link) {
-		if (memcmp(other->row.uuid, g->row.uuid, MIG_UUID_SIZE) == 0 &&
-		    other->row.epoch > g->row.epoch)
+	for (l = g->link.next; l != &g->m->all; l = l->next) {
+		const struct migration *other = CONTAINER_OF(l, struct migration, link);
+
+		if (memcmp(other->row.uuid, g->row.uuid, MIG_UUID_SIZE) == 0)
 			return true;
 	}
 	return false;
@@ -54,7 +40,6 @@ static int row_take(struct migrator *m, const struct mig_row *row)
 		m->n_done++;
 		g->settled = true;
 	}
-	place(m, g);
 	return 0;
 }
 

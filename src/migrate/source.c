@@ -326,8 +326,9 @@ void migrator_resumed(struct migrator *m, const struct mig_id *id, int err, cons
 		log_error("migration of %s: it stays here, and does not run: %s", g->row.guest,
 			  why);
 		snprintf(g->row.why, sizeof(g->row.why), "it does not run: %s", why);
-		row_touch(g);
 	}
+	g->row.was_running = false;
+	row_touch(g);
 	g->settled = true;
 	migration_settle(g);
 }

@@ -185,6 +185,42 @@ void client_call(struct world *w, const struct event *e)
 	world_push(w, &reply, world_between(w, 1, 4));
 }
 
+/*
+ * Somebody else has a cookie, or guesses, and says anything to anybody: no rule is broken by that.
+ * He is told something, too, and goes away some time.
+ */
+void client_chaos(struct world *w)
+{
+	const struct client *k = &w->clients[prng_below(&w->rng, (uint32_t)w->n_clients)];
+	uint32_t n = prng_below(&w->rng, (uint32_t)w->n_hosts), step = prng_below(&w->rng, 4);
+	struct migrator *m = w->hosts[n].m;
+	struct event closed = { .type = EV_CLOSED, .host = n, .call = ++w->ids };
+	uint8_t uuid[MIG_UUID_SIZE] = { (uint8_t)k->guest };
+	bool cancelled = prng_once_in(&w->rng, 2);
+	struct mig_cookie c = k->cookie;
+	char text[MIG_WHY_MAX] = "";
+	uint64_t call = ++w->ids;
+	int r;
+
+	if (!m || w->hosts[n].stopped_until_ms > w->now_ms || !c.guest[0])
+		return;
+	if (step == 0 && w->hosts[n].procs[k->guest].state == PROC_NONE)
+		r = migrator_prepare(m, &c, k->flags, NULL, closed.call, call, text, sizeof(text));
+	else if (step == 1)
+		r = migrator_perform(m, &c, k->flags, closed.call, call, text, sizeof(text));
+	else if (step == 2)
+		r = migrator_finish(m, &c.id, NULL, cancelled, closed.call, call, text,
+				    sizeof(text));
+	else
+		r = migrator_confirm(m, &c.id, uuid, cancelled, closed.call, call, text,
+				     sizeof(text));
+	world_trace(w, "somebody: step %u at %c: %d %s", step, 'a' + (char)n, r, text);
+	if (r && !text[0])
+		world_fail(w, "somebody is refused without a word");
+	world_push(w, &closed, world_between(w, 1, 3000));
+	host_round(w, n);
+}
+
 /* ---- what it does next ---- */
 
 static void failed(struct world *w, uint32_t c)

@@ -127,7 +127,7 @@ void fault_random(struct world *w)
 	if (w->now_ms >= w->quiet_ms)
 		return;
 	world_push(w, &(struct event){ .type = EV_FAULT }, world_between(w, 1, 4000));
-	switch (prng_below(&w->rng, 12)) {
+	switch (prng_below(&w->rng, 16)) {
 	case 0:
 	case 1:
 		host_kill(w, h);
@@ -154,8 +154,12 @@ void fault_random(struct world *w)
 	case 10:
 		w->arbiter_cut[h] = !w->arbiter_cut[h];
 		break;
-	default:
+	case 11:
 		w->lose_reply = true;
+		break;
+	default:
+		if (w->n_clients)
+			client_chaos(w);
 		break;
 	}
 }

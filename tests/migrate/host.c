@@ -38,6 +38,7 @@ static struct owner owners[HOSTS];
 
 static void row_write(struct world *w, struct host *h, const struct mig_row *row)
 {
+	uint64_t epoch, *latest = &h->epochs[world_guest_of(row->uuid)];
 	size_t i;
 
 	for (i = 0; i < h->n_rows; i++) {
@@ -53,7 +54,10 @@ static void row_write(struct world *w, struct host *h, const struct mig_row *row
 	if (mig_row_check(row))
 		world_fail(w, "a row that could not be read again: %s", mig_phase_name(row->phase));
 	h->rows[i] = *row;
-	h->epochs[world_guest_of(row->uuid)] = mig_row_epoch(row, &(bool){ false });
+	/* An older one's row, written again, lowers nothing. */
+	epoch = mig_row_epoch(row, &(bool){ false });
+	if (epoch > *latest)
+		*latest = epoch;
 }
 
 static int journal(void *data, const struct mig_row *const *rows, size_t n,

@@ -245,6 +245,8 @@ void client_call(struct world *w, const struct event *e);
 void client_reply(struct world *w, const struct event *e);
 void client_broken(struct world *w, uint32_t c, uint32_t host);
 void client_kill(struct world *w, uint32_t c);
+/* Some other client says something. */
+void client_chaos(struct world *w);
 /* Those that still wait: whoever asked a daemon that lives has been answered. */
 void clients_end(struct world *w);
 
