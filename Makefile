@@ -29,8 +29,9 @@ bench: build
 fuzz:
 	tests/fuzz/run.py --build build-fuzz --seconds $(or $(SECONDS_EACH),60)
 
-# Clients at work while the daemon is killed 200 times and updated 50 times, on both backends; twenty
-# guests that migrate both ways under faults, 500 times; then random seeds until told to stop.
+# Clients at work while the daemon is killed 200 times and updated 50 times, on both backends;
+# twenty guests that migrate both ways under faults, 500 times; then random seeds until told to
+# stop.
 soak: build
 	for kind in drover drover-xen; do DROVER_BUILD=$(abspath $(BUILD)) KILLS=200 UPDATES=50 \
 		TEST_XENSTORE_S=60 tests/system/recovery_test.py --kind $$kind || exit 1; done

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections for a guest's memory, over a real loop: who knows the id gets through, nobody else.
+/*
+ * Connections for a guest's memory, over a real loop: who knows the id gets through, nobody else.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses of migration data: what is read, what is refused, and that printing reads back. */
+/*
+ * Addresses of migration data: what is read, what is refused, and that printing reads back.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

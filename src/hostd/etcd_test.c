@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is said to etcd's gateway, and that only what is understood decides. */
+/*
+ * What is said to etcd's gateway, and that only what is understood decides.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
