@@ -188,13 +188,15 @@ def crowd(host, n):
         host.virsh('destroy', f'crowd{i}')
 
 
-def measure_kind(kind, build, scale):
+def measure_kind(kind, build, scale, turn):
     base = tempfile.mkdtemp(prefix='drover-bench-', dir='/var/tmp')
     pair_ = pair(kind, base, build)
     try:
         for host in pair_:
             host.start()
-        yield from crowd(pair_[0], scale.crowd)
+        # starting so many takes libvirtd minutes, and memory is no matter of chance
+        if turn == 0:
+            yield from crowd(pair_[0], scale.crowd)
         yield from singles(kind, pair_, build, scale.migrations)
         yield from together(kind, pair_, scale.together)
     finally:
@@ -212,7 +214,7 @@ def measure(build, scale, turn):
         print(f'libvirtd beside ours is skipped: {missing}', file=sys.stderr)
     for kind in kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]:
         values = {}
-        for test, param, metric, value in measure_kind(kind, build, scale):
+        for test, param, metric, value in measure_kind(kind, build, scale, turn):
             values.setdefault((test, param, metric.split('.')[0]), []).append(value)
         for (test, param, metric), found in values.items():
             yield kind, test, param, metric, statistics.median(found)
