@@ -338,8 +338,8 @@ class Pair:
             left = []
             for path in ("/local/domain", "/vm", "/libxl"):
                 try:
-                    left += ["%s/%s is in the store" % (path, n.decode()) for n in x.ls(path)
-                             if n not in (b"", b"0")]
+                    left += ["%s/%s is in the store" % (path, n) for n in x.ls(path)
+                             if n not in ("", "0")]
                 except peers.XsError:
                     pass
         return left

@@ -53,11 +53,10 @@ def play(kind, args, said):
     done, pair = [], None
     try:
         for row, fault in cells(kind, args):
+            if not pair:
+                base = tempfile.mkdtemp(prefix="drover-matrix-", dir="/dev/shm")
+                pair = matrix.Pair(kind, base, stop_s=args.stop_seconds).__enter__()
             try:
-                if not pair:
-                    base = tempfile.mkdtemp(prefix="drover-matrix-", dir="/dev/shm")
-                    pair = matrix.Pair(kind, base, stop_s=args.stop_seconds)
-                    pair.open()
                 cell = pair.play(row, fault)
                 if not cell.complaints:
                     pair.clear()
@@ -65,7 +64,6 @@ def play(kind, args, said):
                 cell = matrix.Cell(row, fault)
                 cell.reached = True
                 cell.complaints = [traceback.format_exc().strip().split("\n")[-1]]
-                traceback.print_exc()
             done.append(cell)
             said(kind, cell)
             if cell.complaints and pair:
