@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Guests migrate both ways between two hosts, all at once, with unmodified virsh, while clients and
-daemons are killed, stopped and started at random. After each round, once the daemons can talk again:
-each guest runs on exactly one host, as one process, it never ran on both, and nothing else is left.
+daemons are killed, stopped and started at random. After each round, once the daemons can talk
+again: each guest runs on exactly one host, as one process, it never ran on both, and nothing else
+is left.
 
 ROUNDS (4) rounds of GUESTS (6) guests; SEED=N the same again, as far as time allows.
 """
