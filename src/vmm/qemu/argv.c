@@ -40,6 +40,8 @@ static bool is_name(const char *text)
 	return *text && !text[strspn(text, NAME_LETTERS)];
 }
 
+#define PAGE_KIB 4u
+
 /* ---- order of boot ---- */
 
 /* Each word of "hd,cdrom,network", and how many of them there are before one. */
@@ -220,6 +222,20 @@ static void put_pair(struct words *w, const char *option, const char *value)
 	words_add(w, value);
 }
 
+/*
+ * QEMU before 9.0 forgets what a guest under TCG writes while it migrates: it looks for written
+ * pages 64 at a time, and then does not tell the translated code to report the next write to them.
+ * Pages are looked at one by one, and rightly, where memory does not consist of whole such groups.
+ * So a guest under TCG has two pages more than it was given, always, for memory has to be as large
+ * on either host, whatever QEMU is there.
+ */
+static uint64_t memory_kib(const struct guest_def *def)
+{
+	bool whole = def->memory_kib % (64u * PAGE_KIB) == 0;
+
+	return def->memory_kib + (def->type == DEF_QEMU && whole ? 2 * PAGE_KIB : 0);
+}
+
 static void put_machine(struct words *w, const struct guest_def *def)
 {
 	char uuid[DEF_UUID_TEXT];
@@ -239,7 +255,7 @@ static void put_machine(struct words *w, const struct guest_def *def)
 	put_pair(w, "-accel", def->type == DEF_KVM ? "kvm" : "tcg");
 	words_add(w, "-m");
 	words_begin(w);
-	words_put(w, "size=%" PRIu64 "k", def->memory_kib);
+	words_put(w, "size=%" PRIu64 "k", memory_kib(def));
 	words_close(w);
 	put_cpu(w, def);
 	put_pair(w, "-rtc",

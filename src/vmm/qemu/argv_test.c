@@ -42,7 +42,7 @@ static void a_plain_guest_has_nothing_that_was_not_named(void **state)
 	assert_string_equal(line,
 			    COMMON_1 "00000000-0000-0000-0000-000000000000 "
 				     "-machine type=pc,usb=off,acpi=on -accel tcg "
-				     "-m size=65536k -smp cpus=2,maxcpus=2 -rtc base=utc" COMMON_2
+				     "-m size=65544k -smp cpus=2,maxcpus=2 -rtc base=utc" COMMON_2
 				     " -display none");
 	free(line);
 	line = line_of(def, true);
@@ -56,6 +56,10 @@ static void a_plain_guest_has_nothing_that_was_not_named(void **state)
 static void kvm(struct guest_def *d)
 {
 	d->type = DEF_KVM;
+}
+static void odd_memory(struct guest_def *d)
+{
+	d->memory_kib = 65540;
 }
 static void no_acpi(struct guest_def *d)
 {
@@ -215,7 +219,8 @@ static void vnc_port(struct guest_def *d)
 }
 
 static const struct part parts[] = {
-	{ kvm, " -accel kvm " },
+	{ kvm, " -accel kvm -m size=65536k " },
+	{ odd_memory, " -m size=65540k " },
 	{ no_acpi, ",acpi=off " },
 	{ kernel, " -kernel /k,x -initrd -snapshot -append console=ttyS0 -S -no-user-config" },
 	{ vcpus, " -smp cpus=1,maxcpus=2 " },

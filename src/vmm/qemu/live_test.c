@@ -207,6 +207,28 @@ static void a_slow_sending_is_sped_up(void **state)
 	pair_free(&p);
 }
 
+/*
+ * It writes more than can be sent: so each round is long, and what it wrote in one has to be found
+ * in the next, or it goes on with memory of different times, and says so. It arrives because it may
+ * stand still longer the longer it takes.
+ */
+static void a_guest_that_writes_faster_than_it_is_sent_arrives_whole(void **state)
+{
+	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 8u << 20 };
+	struct pair p;
+
+	(void)state;
+	HOST_NEEDS_EMULATOR();
+	p = pair_new();
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+	assert_int_equal(p.a->sent_err, 0);
+	assert_true(p.a->n_iterations >= 4);
+	host_call(p.b, vmm_resume);
+	assert_moved(&p);
+	pair_free(&p);
+}
+
 static void a_stream_that_is_no_guest_is_refused(void **state)
 {
 	static const char nonsense[4096] = "this is no guest";
@@ -340,6 +362,7 @@ int main(void)
 		LIVE_TEST(a_cancelled_guest_runs_on),
 		LIVE_TEST(a_guest_whose_destination_dies_runs_on),
 		LIVE_TEST(a_slow_sending_is_sped_up),
+		LIVE_TEST(a_guest_that_writes_faster_than_it_is_sent_arrives_whole),
 		LIVE_TEST(a_stream_that_is_no_guest_is_refused),
 		LIVE_TEST(an_emulator_that_does_not_start_says_so),
 	};

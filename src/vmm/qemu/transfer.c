@@ -162,6 +162,12 @@ static void poll_answered(void *data, struct json_object *ret, int err, const ch
 	qg->polling = false;
 	if (err)
 		return;
+	if (qg->mig == QEMU_MIG_COMPLETED && !qmp_uint(ret, "total-time") &&
+	    qg->settle_tries++ < QEMU_SETTLE_TRIES) {
+		/* The event comes a moment before the account is made up. */
+		vmm_timer_set(qg->g->v, &qg->poll, QEMU_SETTLE_MS, poll_due);
+		return;
+	}
 	progress(qg, ret);
 	if (qg->mig == QEMU_MIG_ACTIVE && !qg->g->stopped && qg->g->sending)
 		vmm_timer_set(qg->g->v, &qg->poll, QEMU_POLL_MS, poll_due);
@@ -177,7 +183,7 @@ static void poll_due(struct vmm_timer *t)
 {
 	struct qemu_guest *qg = CONTAINER_OF(t, struct qemu_guest, poll);
 
-	if (qg->g->sending && !qg->g->stopped)
+	if ((qg->g->sending && !qg->g->stopped) || qg->mig == QEMU_MIG_COMPLETED)
 		poll_now(qg);
 }
 
@@ -250,6 +256,7 @@ static void sending_entered(struct qemu_guest *qg)
 		qemu_run_enter(qg, VMM_PAUSED, VMM_MIGRATING);
 		vmm_guest_stopped(qg->g);
 		sent(qg, 0, NULL);
+		qg->settle_tries = 0;
 		poll_now(qg); /* how long it took; nobody waits for that */
 		break;
 	case QEMU_MIG_CANCELLED:
