@@ -8,7 +8,7 @@ packages="
 	build-essential meson ninja-build pkg-config
 	clang clang-tidy clang-format libclang-rt-14-dev
 	libuv1-dev libjson-c-dev libcmocka-dev libxen-dev libsystemd-dev libseccomp-dev
-	libtirpc-dev rpcsvc-proto libgnutls28-dev libcurl4-openssl-dev libsqlite3-dev libxml2-dev
+	libtirpc-dev rpcsvc-proto libgnutls28-dev libcurl4-gnutls-dev libsqlite3-dev libxml2-dev
 	uuid-dev libyajl2
 	xen-utils-4.17 xenstore-utils
 	python3 python3-pyxs

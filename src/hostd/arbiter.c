@@ -7,6 +7,7 @@
 #include "hostd/arbiter.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,28 @@
 #include "hostd/etcd.h"
 #include "vmm/def.h"
 
+#define ARBITER_LIBRARY "libcurl-gnutls.so.4"
+
+/*
+ * libcurl, loaded where an etcd is configured and nowhere else: with it come a dozen libraries, of
+ * protocols that nobody here speaks.
+ */
+struct curl_api {
+	__typeof__(curl_global_init) *global_init;
+	__typeof__(curl_global_cleanup) *global_cleanup;
+	__typeof__(curl_easy_init) *init;
+	__typeof__(curl_easy_reset) *reset;
+	__typeof__(curl_easy_setopt) *setopt;
+	__typeof__(curl_easy_perform) *perform;
+	__typeof__(curl_easy_getinfo) *getinfo;
+	__typeof__(curl_easy_strerror) *strerror;
+	__typeof__(curl_easy_cleanup) *cleanup;
+};
+
 struct arbiter {
 	uv_loop_t *loop; /* borrowed */
+	void *library;	 /* owned */
+	struct curl_api curl;
 	char *endpoints[ARBITER_ENDPOINTS_MAX];
 	size_t n_endpoints;
 	char *prefix, *ca_file, *cert_file, *key_file;
@@ -50,8 +71,11 @@ static void arbiter_destroy(struct arbiter *a)
 	free(a->ca_file);
 	free(a->cert_file);
 	free(a->key_file);
+	if (a->library) {
+		a->curl.global_cleanup();
+		dlclose(a->library);
+	}
 	free(a);
-	curl_global_cleanup();
 }
 
 void arbiter_free(struct arbiter *a)
@@ -108,6 +132,42 @@ static int take_options(struct arbiter *a, const struct arbiter_options *opt)
 	return r ? r : copy(&a->key_file, opt->key_file);
 }
 
+static int load_library(struct arbiter *a)
+{
+	const struct {
+		const char *name;
+		void *to;
+	} functions[] = {
+		{ "curl_global_init", &a->curl.global_init },
+		{ "curl_global_cleanup", &a->curl.global_cleanup },
+		{ "curl_easy_init", &a->curl.init },
+		{ "curl_easy_reset", &a->curl.reset },
+		{ "curl_easy_setopt", &a->curl.setopt },
+		{ "curl_easy_perform", &a->curl.perform },
+		{ "curl_easy_getinfo", &a->curl.getinfo },
+		{ "curl_easy_strerror", &a->curl.strerror },
+		{ "curl_easy_cleanup", &a->curl.cleanup },
+	};
+	void *library = dlopen(ARBITER_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+	for (size_t i = 0; library && i < ARRAY_LEN(functions); i++) {
+		void *f = dlsym(library, functions[i].name);
+
+		memcpy(functions[i].to, &f, sizeof(f));
+		if (!f) {
+			dlclose(library);
+			library = NULL;
+		}
+	}
+	if (!library) {
+		log_error("etcd is configured, and libcurl is needed for it: %s", dlerror());
+		return -ENOENT;
+	}
+	a->curl.global_init(CURL_GLOBAL_DEFAULT);
+	a->library = library;
+	return 0;
+}
+
 int arbiter_new(uv_loop_t *loop, const struct arbiter_options *opt, struct arbiter **ret)
 {
 	struct arbiter *a = calloc(1, sizeof(*a));
@@ -117,8 +177,8 @@ int arbiter_new(uv_loop_t *loop, const struct arbiter_options *opt, struct arbit
 		return FAULT(-ENOMEM);
 	a->loop = loop;
 	a->timeout_ms = opt->timeout_ms ? opt->timeout_ms : 2000;
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	r = take_options(a, opt);
+	r = r ? r : load_library(a);
 	if (r) {
 		arbiter_destroy(a);
 		return r;
@@ -142,12 +202,14 @@ static size_t on_octets(char *data, size_t size, size_t n, void *arg)
 
 static void set_tls(const struct arbiter *a, CURL *curl)
 {
+	const struct curl_api *api = &a->curl;
+
 	if (a->ca_file)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, a->ca_file);
+		api->setopt(curl, CURLOPT_CAINFO, a->ca_file);
 	if (a->cert_file)
-		curl_easy_setopt(curl, CURLOPT_SSLCERT, a->cert_file);
+		api->setopt(curl, CURLOPT_SSLCERT, a->cert_file);
 	if (a->key_file)
-		curl_easy_setopt(curl, CURLOPT_SSLKEY, a->key_file);
+		api->setopt(curl, CURLOPT_SSLKEY, a->key_file);
 }
 
 /* Asks one endpoint; MIG_ARB_UNREACHABLE: it gave no answer, q->why says why. */
@@ -155,28 +217,29 @@ static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endp
 				     const char *body)
 {
 	const struct arbiter *a = q->arbiter;
+	const struct curl_api *api = &a->curl;
 	char url[1024];
 	long status = 0;
 	CURLcode r;
 
 	snprintf(url, sizeof(url), "%s%s", endpoint, etcd_request_path(&q->request));
 	q->answer_len = 0;
-	curl_easy_reset(curl);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_octets);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, q);
+	api->reset(curl);
+	api->setopt(curl, CURLOPT_URL, url);
+	api->setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	api->setopt(curl, CURLOPT_NOPROXY, "*");
+	api->setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	api->setopt(curl, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
+	api->setopt(curl, CURLOPT_POSTFIELDS, body);
+	api->setopt(curl, CURLOPT_WRITEFUNCTION, on_octets);
+	api->setopt(curl, CURLOPT_WRITEDATA, q);
 	set_tls(a, curl);
-	r = curl_easy_perform(curl);
+	r = api->perform(curl);
 	if (r == CURLE_OK)
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+		api->getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	if (r != CURLE_OK || status != 200) {
-		snprintf(q->why, sizeof(q->why), "%s: %s, status %ld", endpoint,
-			 curl_easy_strerror(r), status);
+		snprintf(q->why, sizeof(q->why), "%s: %s, status %ld", endpoint, api->strerror(r),
+			 status);
 		return MIG_ARB_UNREACHABLE;
 	}
 	return etcd_answer_read(&q->request, q->answer, q->answer_len, q->why, sizeof(q->why));
@@ -187,8 +250,9 @@ static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endp
 static void on_work(uv_work_t *work)
 {
 	struct ask *q = CONTAINER_OF(work, struct ask, work);
+	const struct curl_api *api = &q->arbiter->curl;
 	char *body = etcd_request_body(&q->request);
-	CURL *curl = curl_easy_init();
+	CURL *curl = api->init();
 
 	q->result = MIG_ARB_UNREACHABLE;
 	snprintf(q->why, sizeof(q->why), "no memory");
@@ -198,7 +262,7 @@ static void on_work(uv_work_t *work)
 			break;
 	}
 	if (curl)
-		curl_easy_cleanup(curl);
+		api->cleanup(curl);
 	free(body);
 }
 
