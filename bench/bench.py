@@ -83,7 +83,7 @@ def plan(scale):
         # C takes minutes to be given so many domains.
         Group('configs', [[word, str(s.configs[1])] for word in ('fill', 'list')],
               .8 * s.time, fresh=False, only=('ours',), client='bench-config'),
-        Group('hosts', [], 0, only=('ours',), tool=measure_hosts),
+        Group('hostd', [], 0, only=('ours',), tool=measure_hosts),
     ]
 
 

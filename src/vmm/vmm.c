@@ -53,8 +53,11 @@ static int copy_text(const char *text, const char **ret)
 
 static int options_copy(struct vmm *v, const struct vmm_options *opt)
 {
-	int r = copy_text(opt->run_dir, &v->opt.run_dir);
+	int r;
 
+	if (!opt->run_dir)
+		return FAULT(-EINVAL);
+	r = copy_text(opt->run_dir, &v->opt.run_dir);
 	r = r ? r : copy_text(opt->log_dir, &v->opt.log_dir);
 	r = r ? r : copy_text(opt->host_name ? opt->host_name : "localhost", &v->opt.host_name);
 	return r ? r : copy_text(opt->program, &v->opt.program);
