@@ -43,12 +43,16 @@ def migrate(source, target, name):
 
 def disturb(r, hosts, clients):
     """One fault, and its end."""
-    kind = r.choice(["client", "daemon", "daemon", "both", "pause", "nothing"])
+    kind = r.choice(["client", "daemon", "daemon", "both", "restart", "pause", "nothing"])
     if kind == "client" and clients:
         r.choice(clients).kill()
     elif kind == "daemon":
         h = r.choice(hosts)
         h.kill()
+        h.start()
+    elif kind == "restart":
+        h = r.choice(hosts)
+        h.stop()
         h.start()
     elif kind == "both":
         for h in r.sample(hosts, 2):
