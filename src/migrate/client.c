@@ -32,6 +32,23 @@ static int flags_check(uint32_t flags, char *text, size_t room)
 	return 0;
 }
 
+/*
+ * The oldest of those that stayed, of which only a destination has to hear yet, is over: whoever
+ * asks about it is told the same.
+ */
+static void make_room(struct migrator *m)
+{
+	struct migration *g;
+
+	list_for_each(g, &m->all, link) {
+		if (g->row.phase != MIG_ABORTED || !g->settled)
+			continue;
+		g->row.told = true;
+		migration_settle(g);
+		return;
+	}
+}
+
 /* ENOSPC, or EBUSY with what the other migration waits for. */
 static int room_for(struct migrator *m, const uint8_t *uuid, char *text, size_t room)
 {
@@ -44,6 +61,8 @@ static int room_for(struct migrator *m, const uint8_t *uuid, char *text, size_t 
 			 mig_phase_name(g->row.phase), migrator_waits_for(m, &g->row.id));
 		return EBUSY;
 	}
+	if (m->n_jobs >= MIG_JOBS_MAX)
+		make_room(m);
 	if (m->n_jobs >= MIG_JOBS_MAX)
 		return refuse(ENOSPC, text, room, "too many migrations on this host");
 	return 0;
