@@ -232,7 +232,7 @@ static char *repeated(const char *head, const char *piece, size_t n, const char 
 	to = stpcpy(to, head);
 	for (size_t i = 0; i < n; i++, to += len)
 		memcpy(to, piece, len);
-	(void)strcpy(to, tail);
+	memcpy(to, tail, strlen(tail) + 1);
 	return text;
 }
 
