@@ -46,9 +46,13 @@ static void start_failed(struct life_op *op, int code, const char *why)
 	life_destroy(op->host, op->dom, false, DOM_SHUTOFF_FAILED, failed_end, op);
 }
 
-/* Where pty's were asked for, which ones they are. */
-static void note_ptys(struct dom *d)
+/* Where a port was left to be chosen, and where pty's were asked for, which ones they are. */
+static void note_chosen(struct dom *d)
 {
+	int port = (int)vmm_guest_vnc_port(d->guest);
+
+	if (d->live->n_graphics && port)
+		d->live->graphics[0].port = port;
 	for (size_t i = 0; i < d->live->n_serials; i++) {
 		struct def_chardev *c = &d->live->serials[i];
 		const char *path = vmm_guest_pty(d->guest, (unsigned int)i);
@@ -76,7 +80,7 @@ static void started(void *data, int err, const char *why)
 		start_failed(op, life_code(err), why);
 		return;
 	}
-	note_ptys(d);
+	note_chosen(d);
 	r = life_write_files(d);
 	if (r) {
 		start_failed(op, life_code(r), "the guest's directory cannot be written");

@@ -127,6 +127,7 @@ struct vmm_backend {
 	int (*receive)(struct vmm_guest *g, int fd);
 
 	const char *(*pty)(const struct vmm_guest *g, unsigned int i); /* NULL: knows none */
+	unsigned int (*vnc_port)(const struct vmm_guest *g);	       /* NULL: knows none */
 };
 
 /* The tables, listed in backends.c. */

@@ -67,6 +67,11 @@ const char *vmm_guest_pty(const struct vmm_guest *g, unsigned int i)
 	return g->v->be->pty && !g->released ? g->v->be->pty(g, i) : NULL;
 }
 
+unsigned int vmm_guest_vnc_port(const struct vmm_guest *g)
+{
+	return g->v->be->vnc_port && !g->released ? g->v->be->vnc_port(g) : 0;
+}
+
 int vmm_set_epoch(struct vmm_guest *g, uint64_t epoch)
 {
 	uint64_t before = g->epoch;

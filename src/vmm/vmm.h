@@ -185,6 +185,8 @@ const char *vmm_guest_dir(const struct vmm_guest *g);
 uint64_t vmm_guest_cpu_ns(const struct vmm_guest *g);
 /* Where a pty was asked for: the i-th serial's path; NULL: not known. */
 const char *vmm_guest_pty(const struct vmm_guest *g, unsigned int i);
+/* Where its screen is served (VNC), on the address that was asked for; 0: not known. */
+unsigned int vmm_guest_vnc_port(const struct vmm_guest *g);
 
 /* In its directory when it returns: the epoch it runs in from now on, and no migration id. */
 int vmm_set_epoch(struct vmm_guest *g, uint64_t epoch);

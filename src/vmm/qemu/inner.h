@@ -68,6 +68,7 @@ struct qemu_guest {
 	unsigned int stops;	     /* of ours, not answered yet */
 	enum vmm_reason stop_reason; /* why it stops next, VMM_REASONS: nobody said */
 	enum vmm_reason end_reason;  /* why it ends, VMM_REASONS: nobody said */
+	unsigned int vnc_port;	     /* 0: none */
 	char pty[ARGV_SERIALS_MAX][QEMU_PTY_MAX];
 
 	/* Being sent. */

@@ -263,6 +263,8 @@ static void an_emulator_that_does_not_start_says_so(void **state)
 	def_free(def);
 	host_await(h, NULL, h->n_done && h->state == VMM_GONE);
 	assert_true(h->done_err < 0);
+	assert_non_null(strstr(h->why, "did not start: "));
+	assert_non_null(strstr(h->why, "/nowhere"));
 	host_free(h);
 }
 
@@ -340,6 +342,8 @@ static void a_guest_of_many_devices_is_started_and_sent(void **state)
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		p.to_b = sv[0];
 		p.to_a = sv[1];
+		assert_true(vmm_guest_vnc_port(p.a->guest) >= 5900);
+		assert_true(vmm_guest_vnc_port(p.b->guest) > vmm_guest_vnc_port(p.a->guest));
 		host_await(p.a, p.b, host_ticks(p.a, NULL) >= 2);
 		pair_send(&p, &opt);
 		host_await(p.a, p.b, p.a->n_sent && p.b->n_received);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #define PROGRAM "/usr/bin/qemu-system-x86_64"
 #define VERSION_MAX 128u /* octets of what it says of itself */
+#define LOG_TAIL 256u	 /* octets of its log that are looked at */
 #define ACTIONS_MAX 64u	 /* octets of <dir>/actions */
 
 struct qemu {
@@ -241,6 +243,49 @@ static int backend_find(struct vmm_guest *g)
 	return 0;
 }
 
+/*
+ * The last line that the emulator wrote into its log, without its time and name; "": none. It runs
+ * a guest: nothing but letters is taken from it.
+ */
+static void log_last(const struct vmm_guest *g, char *text, size_t room)
+{
+	char path[PATH_MAX], tail[LOG_TAIL + 1] = "", *line, *at;
+	int fd;
+	ssize_t n;
+
+	text[0] = '\0';
+	if (!vmm_options(g->v)->log_dir ||
+	    snprintf(path, sizeof(path), "%s/%s.log", vmm_options(g->v)->log_dir, g->name) >=
+		    (int)sizeof(path))
+		return;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (lseek(fd, -(off_t)LOG_TAIL, SEEK_END) < 0)
+		(void)lseek(fd, 0, SEEK_SET);
+	n = read(fd, tail, LOG_TAIL);
+	close(fd);
+	while (n > 0 && tail[n - 1] == '\n')
+		n--;
+	tail[n > 0 ? n : 0] = '\0';
+	line = strrchr(tail, '\n');
+	line = line ? line + 1 : tail;
+	at = strstr(line, "qemu-system-x86_64: ");
+	(void)snprintf(text, room, "%s", at ? at + strlen("qemu-system-x86_64: ") : line);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
+			*c = '?';
+}
+
+/* Why it ended while something was awaited of it. */
+static void set_why(struct vmm_guest *g, const char *what)
+{
+	char last[LOG_TAIL];
+
+	log_last(g, last, sizeof(last));
+	vmm_guest_set_why(g, -EIO, "the emulator %s%s%s", what, *last ? ": " : "", last);
+}
+
 /* The process has ended. What it said last is read, for it may say why. */
 static enum vmm_reason backend_died(struct vmm_guest *g, int status)
 {
@@ -256,7 +301,7 @@ static enum vmm_reason backend_died(struct vmm_guest *g, int status)
 		vmm_guest_set_why(g, -EIO,
 				  "the emulator gave up what it received: its log says why");
 	else if (qg->start)
-		vmm_guest_set_why(g, -EIO, "the emulator did not start: its log says why");
+		set_why(g, "did not start");
 	return qg->end_reason == VMM_REASONS ? VMM_CRASHED : qg->end_reason;
 }
 
@@ -286,6 +331,11 @@ static const char *backend_pty(const struct vmm_guest *g, unsigned int i)
 	return i < ARGV_SERIALS_MAX && qg->pty[i][0] ? qg->pty[i] : NULL;
 }
 
+static unsigned int backend_vnc_port(const struct vmm_guest *g)
+{
+	return qemu_of(g)->vnc_port;
+}
+
 const struct vmm_backend *qemu_backend(void)
 {
 	static const struct vmm_backend backend = {
@@ -311,6 +361,7 @@ const struct vmm_backend *qemu_backend(void)
 		.send_tune = qemu_transfer_tune,
 		.receive = qemu_transfer_receive,
 		.pty = backend_pty,
+		.vnc_port = backend_vnc_port,
 	};
 
 	return &backend;

@@ -319,10 +319,23 @@ static void chardevs_known(void *data, struct json_object *ret, int err, const c
 	}
 }
 
+static void vnc_known(void *data, struct json_object *ret, int err, const char *why)
+{
+	struct qemu_guest *qg = data;
+	const char *service = qmp_text(ret, "service");
+	unsigned int port;
+
+	(void)why;
+	if (!err && service && strlen(service) <= 5 && sscanf(service, "%u", &port) == 1 &&
+	    port <= UINT16_MAX)
+		qg->vnc_port = port;
+}
+
 void qemu_run_sync(struct qemu_guest *qg)
 {
 	qemu_transfer_capabilities(qg);
 	(void)qemu_ask(qg, "query-chardev", NULL, -1, chardevs_known);
+	(void)qemu_ask(qg, "query-vnc", NULL, -1, vnc_known);
 	(void)qemu_ask(qg, "query-migrate", NULL, -1, migration_known);
 	(void)qemu_ask(qg, "query-status", NULL, -1, status_known);
 }
