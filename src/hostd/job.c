@@ -58,6 +58,15 @@ static void consider(void *data, const struct mig_row *row)
 		s->newest = row;
 }
 
+/* A guest that runs in another epoch than that migration left it in was started anew since. */
+static bool was_another_life(const struct dom *d, const struct mig_row *row)
+{
+	bool given;
+	uint64_t epoch = mig_row_epoch(row, &given);
+
+	return d->guest && (given || epoch != vmm_guest_epoch(d->guest));
+}
+
 void job_last(const struct host *h, const struct dom *d, struct dom_job *ret)
 {
 	struct search s = { .uuid = d->uuid };
@@ -66,7 +75,7 @@ void job_last(const struct host *h, const struct dom *d, struct dom_job *ret)
 	if (ret->type != DOM_JOB_NONE || !h->migrator)
 		return;
 	migrator_each(h->migrator, consider, &s);
-	if (!s.newest || s.newest->outcome == MIG_OPEN)
+	if (!s.newest || s.newest->outcome == MIG_OPEN || was_another_life(d, s.newest))
 		return;
 	ret->type = s.newest->outcome == MIG_MOVED ? DOM_JOB_COMPLETED : DOM_JOB_FAILED;
 	ret->operation =
