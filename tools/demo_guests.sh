@@ -86,8 +86,8 @@ in_store() {
 start_daemon() {
 	local host=$1 d=$dir/$1 port=$2
 	: >"$d/hostd.conf"
-	drover-hostd -c "$d/hostd.conf" --backend="$backend" --state-dir="$d/state" --run-dir="$d/run" \
-		--log-dir="$d/log" --listen="unix://$d/sock" --libvirt-sockets=no \
+	drover-hostd -c "$d/hostd.conf" --backend="$backend" --state-dir="$d/state" \
+		--run-dir="$d/run" --log-dir="$d/log" --listen="unix://$d/sock" --libvirt-sockets=no \
 		--host-name="$host" --peer-address="unix://$d/sock" \
 		--migration-address=127.0.0.1 --migration-port-min="$port" \
 		--migration-port-max=$((port + 99)) --store="$d/store/socket" \
@@ -124,13 +124,17 @@ still_counts() {
 		$1 <= last { again++ } { last = $1 }
 		END { printf "; numbers that came twice: %d\n", again; exit again > 0 }'
 }
-# One of the two stores serves a domain for it, and one of the two daemons runs it.
+# One of the two stores serves a domain for it, and none of the daemons has it paused.
 one_runs() {
 	local n=0 host
 	for host in alpha beta; do
-		n=$((n + $(drover -s "$dir/$host/store/socket" read "/drover/guests/$uuid" 2>/dev/null |
-			grep -c ' here ' || true)))
-		[ -z "$virsh" ] || [ -z "$(ask "$host" virsh list --state-paused --name)" ] || return
+		if drover -s "$dir/$host/store/socket" read "/drover/guests/$uuid" 2>/dev/null |
+			grep -q ' here '; then
+			n=$((n + 1))
+		fi
+		if [ -n "$virsh" ]; then
+			[ -z "$(ask "$host" virsh list --state-paused --name)" ] || return
+		fi
 	done
 	[ $n = 1 ]
 }
@@ -215,7 +219,8 @@ await nothing_open
 where
 in_store alpha
 in_store beta
-on beta drover migrations "$(ask beta drover migrations --json | sed -n 's/^ *"id": *"\(.*\)",*$/\1/p')"
+id=$(ask beta drover migrations --json | sed -n 's/^ *"id": *"\(.*\)",*$/\1/p')
+on beta drover migrations "$id"
 
 say "The client is killed at the worst instant: after the guest was sent, before anybody was told"
 leave beta alpha

@@ -18,9 +18,9 @@ static const char usage[] =
 	"  export UUID FILE            export-unsafe UUID FILE\n"
 	"  import UUID EPOCH FILE JSON|-   import-unsafe UUID EPOCH FILE JSON|-\n"
 	"  serve UUID EPOCH            destroy UUID     find UUID      sweep UUID,UUID...|-\n"
-	"JSON and FILE are names of files. A comma, a word of its own, separates operations, all of\n"
-	"which are asked for at once. Prints a line for each as it ends: NUMBER OPERATION DOMID, or\n"
-	"NUMBER OPERATION ERRNO WHY. --here: by the first thread, one operation.\n";
+	"JSON and FILE are names of files. A comma, a word of its own, separates operations,\n"
+	"all of which are asked for at once. Prints a line for each as it ends: NUMBER\n"
+	"OPERATION DOMID, or NUMBER OPERATION ERRNO WHY. --here: one, by the first thread.\n";
 
 struct op {
 	const char *name;
