@@ -107,16 +107,23 @@ void process_kill(struct vmm_guest *g)
 		FAULT(-errno);
 }
 
-/* The process has ended: reaped if it is our child, status -1 if it is another's. */
+/* As wait's, of a child of ours, which is reaped; -1: it is not ours. */
+static int exit_status(struct vmm_guest *g)
+{
+	siginfo_t info = { 0 };
+
+	/* by descriptor: the number may be another's by now */
+	if (waitid(P_PIDFD, (id_t)g->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return -1;
+	return info.si_code == CLD_EXITED ? (info.si_status & 255) << 8 : info.si_status & 127;
+}
+
 static void exit_ready(struct vmm_io *io, uint32_t epoll_events)
 {
 	struct vmm_guest *g = CONTAINER_OF(io, struct vmm_guest, exit_io);
-	int status = -1;
 
 	(void)epoll_events;
-	if (waitpid(g->pid, &status, WNOHANG) != g->pid)
-		status = -1;
-	guest_ended(g, status);
+	guest_ended(g, exit_status(g));
 }
 
 int process_watch(struct vmm_guest *g)
