@@ -15,6 +15,7 @@ Output is TAP; of libvirtd nothing is claimed, and what happens is told.
 import argparse
 import fnmatch
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -106,7 +107,8 @@ HEAD = """# Fault matrix
 
 Made by `make matrix`: unmodified virsh migrates a guest that counts, `virsh migrate --live`, and
 one thing goes wrong at one message. Then daemons that died are started again, and when all is
-quiet it is looked at who counts, and what there is on both hosts. A fault at a *call* comes when
+quiet it is looked at who counts, and what there is on both hosts. Who stands still or is cut off is
+so for %g s. A fault at a *call* comes when
 that is on its way (the daemon may have read it or not), one at a *reply* when all is done and
 nobody has been told. The last four rows are messages between two daemons of ours.
 
@@ -129,6 +131,7 @@ def main():
     parser.add_argument("--keep", action="store_true",
                         help="leave the hosts as the first bad cell left them")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kinds = args.kind or ["drover-sim"]
     count, failed = 0, 0
 
@@ -151,7 +154,7 @@ def main():
     print("1..%d" % count)
     if args.write:
         with open(args.write, "w", encoding="utf-8") as f:
-            f.write("\n".join([HEAD] + tables))
+            f.write("\n".join([HEAD % args.stop_seconds] + tables))
     return 1 if failed else 0
 
 
