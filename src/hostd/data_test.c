@@ -51,7 +51,7 @@ static int setup(void **state)
 	struct scene *s = calloc(1, sizeof(*s));
 
 	assert_non_null(s);
-	strcpy(s->dir, "/tmp/drover-data-XXXXXX");
+	snprintf(s->dir, sizeof(s->dir), "/tmp/drover-data-XXXXXX");
 	assert_non_null(mkdtemp(s->dir));
 	assert_int_equal(uv_loop_init(&s->loop), 0);
 	memset(s->id.b, 0x5a, sizeof(s->id.b));
@@ -163,7 +163,7 @@ static void a_closed_listener_leaves_its_port(void **state)
 	char first[DATA_URI_MAX];
 
 	assert_int_equal(listen_for(s, NULL), 0);
-	strcpy(first, s->uri);
+	memcpy(first, s->uri, sizeof(first));
 	data_listener_close(s->listener);
 	assert_int_equal(listen_for(s, first), 0);
 	assert_string_equal(s->uri, first);
@@ -179,7 +179,7 @@ static void what_cannot_be_is_named(void **state)
 	assert_int_equal(listen_for(s, "rdma://x"), EINVAL);
 	assert_int_equal(listen_for(s, NULL), 0);
 	other = s->listener;
-	strcpy(uri, s->uri);
+	memcpy(uri, s->uri, sizeof(uri));
 	assert_int_equal(listen_for(s, uri), EADDRINUSE);
 	assert_non_null(strstr(s->text, uri));
 	data_listener_close(other);

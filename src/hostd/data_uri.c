@@ -26,7 +26,7 @@ static int parse_unix(const char *uri, const char *path, struct data_uri *ret, c
 	if (strpbrk(path, "?#"))
 		return bad(text, room, uri, "nothing may follow the socket's path");
 	ret->is_unix = true;
-	strcpy(ret->path, path);
+	memcpy(ret->path, path, strlen(path) + 1);
 	return 0;
 }
 

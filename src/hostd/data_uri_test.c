@@ -89,7 +89,7 @@ static void lengths_are_bounded(void **state)
 	assert_int_equal(data_uri_parse(uri, &u, text, sizeof(text)), EINVAL);
 
 	memset(uri, 0, sizeof(uri));
-	strcpy(uri, "unix:///");
+	memcpy(uri, "unix:///", 8);
 	memset(uri + 8, 'p', DATA_PATH_MAX - 1);
 	assert_int_equal(data_uri_parse(uri, &u, text, sizeof(text)), 0);
 	uri[7 + DATA_PATH_MAX] = 'p';
