@@ -87,7 +87,8 @@ start_daemon() {
 	local host=$1 d=$dir/$1 port=$2
 	: >"$d/hostd.conf"
 	drover-hostd -c "$d/hostd.conf" --backend="$backend" --state-dir="$d/state" \
-		--run-dir="$d/run" --log-dir="$d/log" --listen="unix://$d/sock" --libvirt-sockets=no \
+		--run-dir="$d/run" --log-dir="$d/log" --listen="unix://$d/sock" \
+		--libvirt-sockets=no \
 		--host-name="$host" --peer-address="unix://$d/sock" \
 		--migration-address=127.0.0.1 --migration-port-min="$port" \
 		--migration-port-max=$((port + 99)) --store="$d/store/socket" \

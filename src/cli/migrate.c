@@ -99,11 +99,16 @@ static int catch_signals(struct move *m)
 static int read_xml(const char *path, char **ret)
 {
 	FILE *f = strcmp(path, "-") != 0 ? fopen(path, "re") : stdin;
-	char *text = f ? cli_must(malloc(XML_MAX + 1)) : NULL;
-	size_t n = f ? fread(text, 1, XML_MAX + 1, f) : 0;
-	int r = !f || ferror(f) ? errno : n > XML_MAX ? EFBIG : 0;
+	char *text;
+	size_t n;
+	int r;
 
-	if (f && f != stdin)
+	if (!f)
+		return cli_fail("migrate", path, errno);
+	text = cli_must(malloc(XML_MAX + 1));
+	n = fread(text, 1, XML_MAX + 1, f);
+	r = ferror(f) ? EIO : n > XML_MAX ? EFBIG : 0;
+	if (f != stdin)
 		fclose(f);
 	if (!r && memchr(text, '\0', n))
 		r = EINVAL;

@@ -318,7 +318,7 @@ static int watch(struct listing *l)
 			return status;
 		if (isatty(STDOUT_FILENO))
 			fputs("\033[H\033[2J", stdout);
-		status = tell(l);
+		(void)tell(l); /* one that is not there yet may come */
 		if (fflush(stdout))
 			return CLI_FAILED;
 		r = rpc_client_poll(l->client, -1, WATCH_MS, &err);
