@@ -368,6 +368,7 @@ uint32_t link_send(struct link *l, const struct mig_msg *m)
 		.arbiter = m->arbiter,
 		.why = (char *)(uintptr_t)m->why,
 		.blob = { (unsigned int)m->blob_len, (char *)(uintptr_t)m->blob },
+		.host = (char *)(uintptr_t)m->host,
 	};
 	uint32_t serial = 0;
 

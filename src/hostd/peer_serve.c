@@ -53,6 +53,7 @@ static void serve_msg(struct call *c, void *args)
 		.promise = m->promise,
 		.arbiter = m->arbiter,
 		.why = m->why,
+		.host = m->host,
 		.blob = (const uint8_t *)m->blob.blob_val,
 		.blob_len = m->blob.blob_len,
 	};

@@ -41,14 +41,23 @@ void dest_drop(struct migration *g, int err, const char *why, bool told)
 	migration_settle(g);
 }
 
-/* Granted, and dead before it ran: the source's is the only one. */
+/*
+ * Granted, and dead before it ran: the source's is the only one. It is told when there is nothing
+ * left here that could run.
+ */
 static void give_back(struct migration *g, const char *why)
 {
 	g->err = EIO;
 	g->row.told = false;
 	phase_enter(g, MIG_RETURNED, MIG_STAYED, why);
 	(void)effect_add(g->m, g, MIG_DO_DESTROY, g->row.why);
-	effect_call(g, MIG_MSG_RETURN, NULL, 0);
+}
+
+void dest_gone(struct migration *g)
+{
+	g->settled = true;
+	if (g->row.phase == MIG_RETURNED && !g->row.told)
+		effect_call(g, MIG_MSG_RETURN, NULL, 0);
 }
 
 static void granted(struct migration *g)
@@ -344,13 +353,12 @@ void dest_restore(struct migration *g, bool superseded)
 		break;
 	case MIG_RETURNED:
 	case MIG_DROPPED:
-		g->settled = superseded;
-		if (!superseded)
+		if (superseded)
+			dest_gone(g);
+		else
 			(void)effect_add(g->m, g, MIG_DO_DESTROY, g->row.why);
-		if (!g->row.told)
-			effect_call(g,
-				    g->row.phase == MIG_DROPPED ? MIG_MSG_FAILED : MIG_MSG_RETURN,
-				    NULL, 0);
+		if (g->row.phase == MIG_DROPPED && !g->row.told)
+			effect_call(g, MIG_MSG_FAILED, NULL, 0);
 		break;
 	default: /* migrator_found */
 		break;

@@ -76,6 +76,7 @@ void effect_call(struct migration *g, enum mig_msg_type type, const uint8_t *blo
 		.epoch = g->row.epoch,
 		.promise = type == MIG_MSG_FAILED && g->row.phase == MIG_DROPPED,
 		.arbiter = g->row.arbiter,
+		.host = g->m->self.host.name,
 		.why = e->why,
 		.blob = e->blob,
 		.blob_len = len,
@@ -94,9 +95,11 @@ void effect_call_cancel(struct migration *g, enum mig_msg_type type)
 	e = effect_add(g->m, g, MIG_DO_CALL_CANCEL, NULL);
 	if (!e)
 		return;
-	e->msg = (struct mig_msg){
-		.type = type, .id = g->row.id, .epoch = g->row.epoch, .why = e->why
-	};
+	e->msg = (struct mig_msg){ .type = type,
+				   .id = g->row.id,
+				   .epoch = g->row.epoch,
+				   .host = g->m->self.host.name,
+				   .why = e->why };
 	e->e.msg = &e->msg;
 }
 

@@ -147,6 +147,7 @@ void source_restore(struct migration *g, bool superseded);
 
 void dest_drop(struct migration *g, int err, const char *why, bool told);
 void dest_ready(struct migration *g);
+void dest_gone(struct migration *g);
 void dest_hear(struct migration *g, const struct mig_msg *msg);
 void dest_told(struct migration *g, enum mig_msg_type type, enum mig_answer answer,
 	       const char *why);

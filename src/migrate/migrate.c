@@ -199,13 +199,26 @@ uint64_t migrator_deadline_ms(const struct migrator *m)
 
 /* ---- peers ---- */
 
+/*
+ * A cookie may have been shown to two hosts. The first of them that asks for an OFFLINE guest is
+ * its destination; before that it has none, and nobody speaks of it.
+ */
+static bool is_peer(struct migration *g, const struct mig_msg *msg)
+{
+	bool offline = g->row.flags & MIG_OFFLINE;
+
+	if (g->row.phase == MIG_BEGUN && offline && msg->type == MIG_MSG_COMMIT)
+		snprintf(g->row.peer.name, sizeof(g->row.peer.name), "%s", msg->host);
+	return g->row.peer.name[0] && strcmp(g->row.peer.name, msg->host) == 0;
+}
+
 void migrator_peer_call(struct migrator *m, const struct mig_msg *msg, uint64_t link, uint64_t call)
 {
 	struct migration *g = migration_find(m, &msg->id);
 	enum mig_answer a = MIG_ANS_REFUSED;
 	struct held before;
 
-	if (!g || g->row.epoch != msg->epoch) {
+	if (!g || g->row.epoch != msg->epoch || !is_peer(g, msg)) {
 		/* Neither given nor received, as far as this host knows; and not to be said again.
 		 */
 		if (msg->type != MIG_MSG_START && msg->type != MIG_MSG_STATE &&
@@ -267,7 +280,7 @@ void migrator_gone(struct migrator *m, const struct mig_id *id)
 		break;
 	case MIG_DROPPED:
 	case MIG_RETURNED:
-		g->settled = true;
+		dest_gone(g);
 		break;
 	default:
 		return;
@@ -288,9 +301,12 @@ void migrator_guest_died(struct migrator *m, const struct mig_id *id, const char
 			dest_drop(g, EIO, why, false);
 		return;
 	}
-	/* Once all of it is sent, the destination's is the guest. */
+	/* Once all of it is sent, the destination's is the guest. Whether it is, nobody tells. */
+	g->sending = false;
 	if (g->row.phase == MIG_BEGUN || g->row.phase == MIG_PERFORMING)
 		source_abort(g, EIO, why);
+	source_try_abort(g);
+	migration_settle(g);
 }
 
 void migrator_arbiter(struct migrator *m, const struct mig_id *id, enum mig_arbiter result)

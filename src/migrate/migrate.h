@@ -158,6 +158,7 @@ struct mig_msg {
 	uint64_t epoch;
 	bool promise;	     /* FAILED: dropped is durable */
 	bool arbiter;	     /* START: the source's name is with the arbiter */
+	const char *host;    /* who says it: its mig_host.name; never NULL; borrowed */
 	const char *why;     /* ABORT, FAILED, RETURN; never NULL; borrowed */
 	const uint8_t *blob; /* STATE; borrowed */
 	size_t blob_len;
@@ -326,9 +327,10 @@ void migrator_client_closed(struct migrator *m, uint64_t client);
 /*
  * A peer's call; MIG_DO_ANSWER with the same link and call answers it, maybe much later: a call
  * that cannot be answered yet is kept until it can, and answered LATER when it is repeated
- * meanwhile. That it comes from that migration's peer is the owner's to check (migrator_find,
- * row->peer; of an OFFLINE source, which has never heard of its destination, the name is not
- * known).
+ * meanwhile. What
+ * another host says than the migration's peer is answered as if the migration were not known;
+ * whether it is that host the owner checks (migrator_find, row->peer.fingerprint). Of an OFFLINE
+ * source, which has never heard of its destination, the first that says COMMIT is the peer.
  */
 void migrator_peer_call(struct migrator *m, const struct mig_msg *msg, uint64_t link,
 			uint64_t call);
@@ -354,7 +356,10 @@ void migrator_imported(struct migrator *m, const struct mig_id *id, int err, con
 void migrator_running(struct migrator *m, const struct mig_id *id, int err, const char *why);
 void migrator_resumed(struct migrator *m, const struct mig_id *id, int err, const char *why);
 void migrator_gone(struct migrator *m, const struct mig_id *id);
-/* The guest's process ended by itself, at either end, at any time. */
+/*
+ * The guest's process ended by itself, at either end, at any time. Of a source that was sending it,
+ * migrator_sent need not follow.
+ */
 void migrator_guest_died(struct migrator *m, const struct mig_id *id, const char *why);
 
 enum mig_arbiter {

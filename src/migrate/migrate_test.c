@@ -124,7 +124,9 @@ static void perform(struct owner *o, struct mig_cookie *c)
 
 static void say(struct owner *o, const struct mig_cookie *c, enum mig_msg_type type)
 {
-	struct mig_msg msg = { .type = type, .id = c->id, .epoch = c->epoch, .why = "" };
+	struct mig_msg msg = {
+		.type = type, .id = c->id, .epoch = c->epoch, .host = "there", .why = ""
+	};
 
 	migrator_peer_call(o->m, &msg, 7, 8);
 	round_end(o);
@@ -152,11 +154,13 @@ static void nothing_leaves_before_its_row_is_durable(void **state)
 	send_all(&o, &c);
 	o.journal_says = -EIO;
 	o.n_effects = 0;
-	migrator_peer_call(
-		o.m,
-		&(struct mig_msg){
-			.type = MIG_MSG_COMMIT, .id = c.id, .epoch = c.epoch, .why = "" },
-		7, 8);
+	migrator_peer_call(o.m,
+			   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
+					      .id = c.id,
+					      .epoch = c.epoch,
+					      .host = "there",
+					      .why = "" },
+			   7, 8);
 	assert_int_equal(migrator_flush(o.m), -EIO);
 	assert_int_equal(o.n_effects, 0);
 	/* And it does not go on. */
@@ -176,11 +180,13 @@ static void questions_are_answered_from_what_is_durable(void **state)
 	perform(&o, &c);
 	send_all(&o, &c);
 	assert_int_equal(migrator_find(o.m, &c.id)->phase, MIG_SENT);
-	migrator_peer_call(
-		o.m,
-		&(struct mig_msg){
-			.type = MIG_MSG_COMMIT, .id = c.id, .epoch = c.epoch, .why = "" },
-		7, 8);
+	migrator_peer_call(o.m,
+			   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
+					      .id = c.id,
+					      .epoch = c.epoch,
+					      .host = "there",
+					      .why = "" },
+			   7, 8);
 	assert_int_equal(migrator_find(o.m, &c.id)->phase, MIG_SENT);
 	assert_int_equal(migrator_job(o.m, c.uuid)->phase, MIG_SENT);
 	round_end(&o);
@@ -380,11 +386,13 @@ static void without_memory_it_ends_and_has_said_nothing_false(void **state)
 		o.n_effects = 0;
 		alloc_failed = false;
 		alloc_countdown = n;
-		migrator_peer_call(
-			o.m,
-			&(struct mig_msg){
-				.type = MIG_MSG_COMMIT, .id = c.id, .epoch = c.epoch, .why = "" },
-			7, 8);
+		migrator_peer_call(o.m,
+				   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
+						      .id = c.id,
+						      .epoch = c.epoch,
+						      .host = "there",
+						      .why = "" },
+				   7, 8);
 		r = migrator_flush(o.m);
 		alloc_countdown = 0;
 		failed = alloc_failed;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const names[HOSTS] = { "a", "b", "c" };
 static const uint8_t blob_sent[4] = { 1, 2, 3, 4 };
 
 static void call_peer(struct world *w, uint32_t n, const struct mig_effect *e)
@@ -32,6 +33,7 @@ static void call_peer(struct world *w, uint32_t n, const struct mig_effect *e)
 		if (o->used)
 			continue;
 		*o = (struct out_call){ true, e->id, *e->msg, to, (uint32_t)++w->ids };
+		o->msg.host = names[n];
 		o->msg.why = "";
 		o->msg.blob = e->msg->blob ? blob_sent : NULL;
 		if (w->cut[n][to] || !w->hosts[to].m)
