@@ -28,7 +28,6 @@ QUIET_S = 40        # until all must be over
 TOLD_S = 3          # until what is told is true, once all is over
 LIBVIRT_S = 12      # it has no more to do by itself then
 GIVES_UP_S = 2      # then whoever waits for a lost answer kills virsh
-LOST, KILLED, STOPPED, CABLE = "lost", "killed", "stopped", "cable"
 
 Row = collections.namedtuple("Row", "name procedure host program slow p2p",
                              defaults=(rpcproxy.REMOTE, False, False))
@@ -76,6 +75,7 @@ class Cell:
         self.row, self.fault = row, fault
         self.where = "?"            # source, destination, both, nowhere
         self.virsh = ""             # ok, error or killed
+        self.said = ""              # virsh's last words, of an error
         self.complaints = []
         self.seconds = 0.0
         self.reached = False
@@ -230,7 +230,8 @@ class Pair:
         out = self.virsh.communicate()[0]
         cell.virsh = ("killed" if self.virsh.returncode < 0 else
                       "error" if self.virsh.returncode else "ok")
-        cell.said = out.strip().split("\n")[-1]
+        if self.virsh.returncode > 0:
+            cell.said = out.strip().split("\n")[-1]
 
     def mend(self, now):
         for who in list(self.dead):
