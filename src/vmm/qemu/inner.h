@@ -76,6 +76,8 @@ struct qemu_guest {
 	struct vmm_timer poll, settle;
 	unsigned int settle_tries;
 	struct vmm_call *send; /* borrowed, NULL: it has begun */
+	bool spent;	       /* was sent whole, and has not run since */
+	bool blinking;	       /* runs for a moment, which is told to nobody */
 	bool cancelled;
 	bool patient; /* downtime_ms follows the passes */
 	unsigned int pass;

@@ -142,6 +142,36 @@ static void a_guest_that_was_sent_is_resumed_when_the_other_is_gone(void **state
 	pair_free(&p);
 }
 
+/* Sent in vain while it was paused, it stays so, and can be sent again. */
+static void a_paused_guest_is_sent_again_after_one_that_did_not_count(void **state)
+{
+	struct vmm_send_options opt = { .live = true };
+	struct pair p;
+	int sv[2];
+
+	(void)state;
+	HOST_NEEDS_EMULATOR();
+	p = pair_new();
+	host_call(p.a, vmm_pause);
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+	assert_int_equal(p.a->n_stopped, 1);
+	host_destroy(p.b);
+	p.b->n_sent = p.b->n_received = p.a->n_sent = 0;
+	host_start(p.b, VMM_START_INCOMING, HOST_MIGRATION_ID);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	p.to_b = sv[0];
+	p.to_a = sv[1];
+	pair_send(&p, &opt);
+	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
+	assert_int_equal(p.a->sent_err, 0);
+	assert_int_equal(p.b->received_err, 0);
+	assert_int_equal(p.a->state, VMM_PAUSED);
+	host_call(p.b, vmm_resume);
+	assert_moved(&p);
+	pair_free(&p);
+}
+
 static void a_cancelled_guest_runs_on(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 4u << 20 };
@@ -363,6 +393,7 @@ int main(void)
 		LIVE_TEST(a_guest_is_sent_and_goes_on_where_it_stopped),
 		LIVE_TEST(a_guest_of_many_devices_is_started_and_sent),
 		LIVE_TEST(a_guest_that_was_sent_is_resumed_when_the_other_is_gone),
+		LIVE_TEST(a_paused_guest_is_sent_again_after_one_that_did_not_count),
 		LIVE_TEST(a_cancelled_guest_runs_on),
 		LIVE_TEST(a_guest_whose_destination_dies_runs_on),
 		LIVE_TEST(a_slow_sending_is_sped_up),

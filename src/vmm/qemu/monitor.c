@@ -78,7 +78,7 @@ int qemu_monitor_connect(struct qemu_guest *qg)
 	int fd = vmm_guest_connect(qg->g, "monitor", SOCK_STREAM), r;
 
 	qg->deadline.run = deadline_due;
-	qg->synced = false;
+	qg->synced = qg->blinking = false;
 	if (fd < 0) {
 		connect_later(qg);
 		return fd;

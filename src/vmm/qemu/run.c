@@ -120,6 +120,8 @@ static void on_stop(struct qemu_guest *qg)
 	bool last = qg->g->sending && reason == VMM_REASONS && !qg->stops;
 
 	qg->stop_reason = VMM_REASONS;
+	if (qg->blinking && reason == VMM_REASONS)
+		return;
 	if (reason == VMM_SHUTDOWN || reason == VMM_CRASHED)
 		return; /* followed already */
 	if (last)
@@ -132,7 +134,9 @@ static void on_stop(struct qemu_guest *qg)
 static void on_resume(struct qemu_guest *qg)
 {
 	qg->stop_reason = VMM_REASONS;
-	qemu_run_enter(qg, VMM_RUNNING, qg->start ? VMM_BOOTED : VMM_BY_USER);
+	qg->spent = false;
+	if (!qg->blinking)
+		qemu_run_enter(qg, VMM_RUNNING, qg->start ? VMM_BOOTED : VMM_BY_USER);
 }
 
 /* A reset of a guest that stands still is a part of something else. */
@@ -178,6 +182,7 @@ void qemu_run_event(void *data, const char *name, struct json_object *event_data
 
 void qemu_run_apply(struct qemu_guest *qg, enum qemu_run run)
 {
+	qg->spent = run == QEMU_RUN_POSTMIGRATE;
 	switch (run) {
 	case QEMU_RUN_RUNNING:
 		qemu_run_enter(qg, VMM_RUNNING, VMM_BY_USER);

@@ -253,6 +253,7 @@ static void sending_entered(struct qemu_guest *qg)
 {
 	switch (qg->mig) {
 	case QEMU_MIG_COMPLETED:
+		qg->spent = true;
 		qemu_run_enter(qg, VMM_PAUSED, VMM_MIGRATING);
 		vmm_guest_stopped(qg->g);
 		sent(qg, 0, NULL);
@@ -310,6 +311,8 @@ void qemu_transfer_synced(struct qemu_guest *qg, enum qemu_run run)
 					"the emulator's monitor was lost before it received");
 	else
 		qemu_transfer_entered(qg, qg->mig);
+	if (qg->g->sending && qg->cancelled && qg->mig == QEMU_MIG_ACTIVE)
+		(void)qemu_ask(qg, "migrate_cancel", NULL, -1, NULL);
 }
 
 /* ---- sending ---- */
@@ -368,13 +371,39 @@ static void fd_answered(void *data, struct json_object *ret, int err, const char
 		sent(qg, -EIO, "the emulator's monitor takes no more calls");
 }
 
+static void blinked(void *data, struct json_object *ret, int err, const char *why)
+{
+	struct qemu_guest *qg = data;
+
+	qg->blinking = false;
+	prepare_stopped(data, ret, err, why);
+}
+
+/*
+ * QEMU does not send a guest twice unless it ran in between. One that was paused before a migration
+ * that came to nothing is to be paused all the time: it runs between two commands, which is as
+ * short as can be had.
+ */
+static int ask_blink(struct qemu_guest *qg)
+{
+	int r = qemu_ask(qg, "cont", NULL, -1, prepare_answered);
+
+	if (r == 0)
+		r = qemu_ask(qg, "stop", NULL, -1, blinked);
+	qg->blinking = r == 0;
+	qg->stops += r == 0;
+	return r;
+}
+
 static int ask_migrate(struct qemu_guest *qg, int fd, const struct vmm_send_options *opt)
 {
 	static const char *const names[] = { "auto-converge", "xbzrle" };
 	const bool on[] = { opt->auto_converge, opt->compressed };
 	int r = 0;
 
-	if (!opt->live && qg->g->state == VMM_RUNNING) {
+	if (qg->spent && qg->g->state == VMM_PAUSED) {
+		r = ask_blink(qg);
+	} else if (!opt->live && qg->g->state == VMM_RUNNING) {
 		r = qemu_ask(qg, "stop", NULL, -1, prepare_stopped);
 		qg->stops += r == 0;
 	}
@@ -413,8 +442,9 @@ int qemu_transfer_cancel(struct vmm_guest *g)
 {
 	struct qemu_guest *qg = qemu_of(g);
 
+	/* Without a connection it is cancelled once there is one. */
 	qg->cancelled = true;
-	return qemu_ask(qg, "migrate_cancel", NULL, -1, NULL);
+	return qg->q ? qemu_ask(qg, "migrate_cancel", NULL, -1, NULL) : 0;
 }
 
 int qemu_transfer_tune(struct vmm_guest *g, const struct vmm_send_options *opt)
