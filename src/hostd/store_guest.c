@@ -121,32 +121,26 @@ static int remove_noted(struct hstore_seat *s, const struct removal *rm)
 	return r;
 }
 
-/* Nodes of the domain that only it can have. */
-static int note_domain(struct hstore_seat *s, uint16_t domid, struct removal *rm)
+/*
+ * All nodes of a domain whose home names the guest. The home goes last: where there is none, none
+ * of the others was made, or all of them are gone, and what has their names is somebody else's.
+ */
+static int remove_nodes(struct hstore_seat *s, const char *uuid, uint16_t domid)
 {
-	static const char *const tops[] = { "/local/domain", "/libxl",
-					    "/local/domain/0/device-model" };
+	static const char *const tops[] = { "/local/domain/0/device-model", "/libxl",
+					    "/local/domain" };
+	struct removal rm = { .text = NULL };
 	char path[64];
-	int r = guest_each_backend(s, domid, note_path, rm);
+	int r;
 
+	snprintf(path, sizeof(path), "/vm/%s", uuid);
+	r = note_path(&rm, path);
+	if (!r)
+		r = guest_each_backend(s, domid, note_path, &rm);
 	for (size_t i = 0; i < ARRAY_LEN(tops) && !r; i++) {
 		snprintf(path, sizeof(path), "%s/%u", tops[i], domid);
-		r = note_path(rm, path);
+		r = note_path(&rm, path);
 	}
-	return r;
-}
-
-static int remove_nodes(struct hstore_seat *s, const char *uuid, uint16_t domid, bool ours)
-{
-	struct removal rm = { .text = NULL };
-	char vm[48];
-	int r = 0;
-
-	snprintf(vm, sizeof(vm), "/vm/%s", uuid);
-	if (ours)
-		r = note_domain(s, domid, &rm);
-	if (!r)
-		r = note_path(&rm, vm);
 	if (!r)
 		r = remove_noted(s, &rm);
 	free(rm.text);
@@ -167,7 +161,7 @@ static int is_our_life(struct hstore_seat *s, const char *uuid, const struct hst
 		*ret_life = exists && info.unique == m->unique;
 	else /* begun, perhaps: nobody else's is neither introduced nor has a home */
 		*ret_life = exists && home >= 0 && (home || !info.bound);
-	*ret_nodes = home > 0 || (*ret_life && !home);
+	*ret_nodes = home > 0;
 	return 0;
 }
 
@@ -184,8 +178,8 @@ int guest_wipe(struct hstore_seat *s, const char *uuid, struct hstore_mark *m)
 	/* A refused RELEASE is one of a domain that was not introduced. */
 	if (!r && life)
 		r = seat_call_domid(s, XS_RELEASE, m->domid, &err);
-	if (!r)
-		r = remove_nodes(s, uuid, m->domid, nodes);
+	if (!r && nodes)
+		r = remove_nodes(s, uuid, m->domid);
 	if (r)
 		return r;
 	if (life) {
