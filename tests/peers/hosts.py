@@ -9,6 +9,7 @@ Each host is a daemon in a mount and a UTS namespace of its own, in which BASE/h
 directory: so a guest's serial line, BASE/here/NAME.serial, is another file on each host, which
 BASE/HOST/NAME.serial is from outside. That takes CAP_SYS_ADMIN (usable()).
 """
+import itertools
 import os
 import re
 import select
@@ -23,6 +24,7 @@ LIBVIRTD = "/usr/sbin/libvirtd"
 VIRSH = shutil.which("virsh") or "/usr/bin/virsh"
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 TIMEOUT = 60
+COUNTER = itertools.count()
 
 
 class HostError(Exception):
@@ -292,7 +294,8 @@ class Libvirtd(Host):
             os.makedirs("%s/%s" % (self.dir, folder), exist_ok=True)
         for target in list(self.FOLDERS.values())[1:]:
             os.makedirs(target, exist_ok=True)
-        low = 30000 + self.port % 300 * 100
+        # below those that a system gives away by itself, and not those of another host
+        low = 10000 + (os.getpid() * 2 + next(COUNTER)) % 90 * 100
         values = {"port": self.port, "uuid": uuid.uuid4(), "low": low, "high": low + 99}
         self.write("etc/libvirtd.conf", LIBVIRTD_CONF % values)
         self.write("etc/qemu.conf", QEMU_CONF % values)
