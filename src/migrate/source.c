@@ -272,7 +272,12 @@ void migrator_stopped(struct migrator *m, const struct mig_id *id)
 {
 	struct migration *g = migration_find(m, id);
 
-	if (g && g->row.side == MIG_SOURCE && g->sending)
+	/*
+	 * With an arbiter the destination may come to own the guest once it has all of it, without
+	 * being granted it. So it is not given STATE before the sending is over: one that is
+	 * cancelled then may make the guest run again here by itself, as QEMU does.
+	 */
+	if (g && g->row.side == MIG_SOURCE && g->sending && !g->row.arbiter)
 		export_once(g);
 }
 
