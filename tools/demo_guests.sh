@@ -238,7 +238,8 @@ say "The source's daemon is killed the moment it has given the guest away"
 : >"$dir/alpha/hostd.log"
 leave alpha beta
 victim=${daemon[alpha]}
-grep -q -m 1 'tick: given' < <(exec tail -n +1 -f --pid="$victim" "$dir/alpha/hostd.log")
+# The line with the migration's id comes once the journal has it.
+grep -q -m 1 'tick: given$' < <(exec tail -n +1 -f --pid="$victim" "$dir/alpha/hostd.log")
 kill -9 "$victim"
 run "kill -9 \$(pidof alpha's drover-hostd)    # its log says: given"
 wait "$victim" 2>/dev/null || true
