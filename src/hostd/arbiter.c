@@ -212,17 +212,16 @@ static void set_tls(const struct arbiter *a, CURL *curl)
 		api->setopt(curl, CURLOPT_SSLKEY, a->key_file);
 }
 
-/* Asks one endpoint; MIG_ARB_UNREACHABLE: it gave no answer, q->why says why. */
-static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endpoint,
-				     const char *body)
+/* Posts body, which is freed, and has the answer in q. False: none came, and q->why says why. */
+static bool post(struct ask *q, CURL *curl, const char *endpoint, const char *path, char *body)
 {
 	const struct arbiter *a = q->arbiter;
 	const struct curl_api *api = &a->curl;
+	CURLcode r = CURLE_OUT_OF_MEMORY;
 	char url[1024];
 	long status = 0;
-	CURLcode r;
 
-	snprintf(url, sizeof(url), "%s%s", endpoint, etcd_request_path(&q->request));
+	snprintf(url, sizeof(url), "%s%s", endpoint, path);
 	q->answer_len = 0;
 	api->reset(curl);
 	api->setopt(curl, CURLOPT_URL, url);
@@ -230,40 +229,56 @@ static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endp
 	api->setopt(curl, CURLOPT_NOPROXY, "*");
 	api->setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	api->setopt(curl, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
-	api->setopt(curl, CURLOPT_POSTFIELDS, body);
 	api->setopt(curl, CURLOPT_WRITEFUNCTION, on_octets);
 	api->setopt(curl, CURLOPT_WRITEDATA, q);
 	set_tls(a, curl);
-	r = api->perform(curl);
+	if (body) {
+		api->setopt(curl, CURLOPT_POSTFIELDS, body);
+		r = api->perform(curl);
+	}
 	if (r == CURLE_OK)
 		api->getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	if (r != CURLE_OK || status != 200) {
+	if (r != CURLE_OK || status != 200)
 		snprintf(q->why, sizeof(q->why), "%s: %s, status %ld", endpoint, api->strerror(r),
 			 status);
-		return MIG_ARB_UNREACHABLE;
-	}
-	return etcd_answer_read(&q->request, q->answer, q->answer_len, q->why, sizeof(q->why));
+	free(body);
+	return r == CURLE_OK && status == 200;
 }
 
-/* In a thread of the pool: touches nothing but the request and what of the arbiter never changes.
- */
+/* Asks one endpoint; MIG_ARB_UNREACHABLE: it gave no answer, q->why says why. */
+static enum mig_arbiter ask_endpoint(struct ask *q, CURL *curl, const char *endpoint)
+{
+	struct etcd_request *r = &q->request;
+	enum mig_arbiter found;
+
+	if (!r->compare) {
+		if (!post(q, curl, endpoint, ETCD_READ_PATH, etcd_read_body(r)))
+			return MIG_ARB_UNREACHABLE;
+		found = etcd_read_answer(r, q->answer, q->answer_len, q->why, sizeof(q->why));
+		if (found != MIG_ARB_IS_OTHER)
+			return found;
+	}
+	if (!post(q, curl, endpoint, ETCD_WRITE_PATH, etcd_request_body(r)))
+		return MIG_ARB_UNREACHABLE;
+	return etcd_answer_read(r, q->answer, q->answer_len, q->why, sizeof(q->why));
+}
+
+/* In a thread of the pool: touches the request and what of the arbiter never changes. */
 static void on_work(uv_work_t *work)
 {
 	struct ask *q = CONTAINER_OF(work, struct ask, work);
 	const struct curl_api *api = &q->arbiter->curl;
-	char *body = etcd_request_body(&q->request);
 	CURL *curl = api->init();
 
 	q->result = MIG_ARB_UNREACHABLE;
 	snprintf(q->why, sizeof(q->why), "no memory");
-	for (size_t i = 0; body && curl && i < q->arbiter->n_endpoints; i++) {
-		q->result = ask_endpoint(q, curl, q->arbiter->endpoints[i], body);
+	for (size_t i = 0; curl && i < q->arbiter->n_endpoints; i++) {
+		q->result = ask_endpoint(q, curl, q->arbiter->endpoints[i]);
 		if (q->result != MIG_ARB_UNREACHABLE)
 			break;
 	}
 	if (curl)
 		api->cleanup(curl);
-	free(body);
 }
 
 static void on_done(uv_work_t *work, int status)

@@ -86,17 +86,27 @@ static bool add_string(struct json_object *to, const char *name, const char *tex
 	return s && json_object_object_add(to, name, s) == 0;
 }
 
-/* {compare: [the key's value is from], success: [put], failure: [range]} */
-static bool add_txn(struct json_object *to, const struct etcd_request *r)
+/* What must be so for the write to count: the value that is compared, or that nobody wrote. */
+static bool add_compare(struct json_object *to, const struct etcd_request *r)
 {
 	char value[ETCD_VALUE_MAX];
-	struct json_object *compare, *success, *failure;
 
-	value_print(&r->from, value);
-	compare = add_object(to, "compare", true);
-	if (!compare || !add_string(compare, "target", "VALUE") ||
-	    !add_string(compare, "result", "EQUAL") || !add_base64(compare, "key", r->key) ||
-	    !add_base64(compare, "value", value))
+	if (!to || !add_base64(to, "key", r->key) || !add_string(to, "result", "EQUAL"))
+		return false;
+	if (r->compare) {
+		value_print(&r->from, value);
+		return add_string(to, "target", "VALUE") && add_base64(to, "value", value);
+	}
+	snprintf(value, sizeof(value), "%" PRIu64, r->revision);
+	return add_string(to, "target", "MOD") && add_string(to, "modRevision", value);
+}
+
+/* {compare: [...], success: [put], failure: [range]} */
+static bool add_txn(struct json_object *to, const struct etcd_request *r)
+{
+	struct json_object *success, *failure;
+
+	if (!add_compare(add_object(to, "compare", true), r))
 		return false;
 	success = add_object(to, "success", true);
 	success = success ? add_object(success, "requestPut", false) : NULL;
@@ -107,20 +117,26 @@ static bool add_txn(struct json_object *to, const struct etcd_request *r)
 	return failure && add_base64(failure, "key", r->key);
 }
 
-const char *etcd_request_path(const struct etcd_request *r)
+static char *body_of(struct json_object *top, bool whole)
 {
-	return r->compare ? "/v3/kv/txn" : "/v3/kv/put";
+	const char *text;
+
+	text = whole ? json_object_to_json_string_ext(top, JSON_C_TO_STRING_PLAIN) : NULL;
+	return text ? strdup(text) : NULL;
+}
+
+char *etcd_read_body(const struct etcd_request *r)
+{
+	CLEANUP_JSON_PUT struct json_object *top = json_object_new_object();
+
+	return body_of(top, top && add_base64(top, "key", r->key));
 }
 
 char *etcd_request_body(const struct etcd_request *r)
 {
 	CLEANUP_JSON_PUT struct json_object *top = json_object_new_object();
-	const char *text;
 
-	if (!top || !(r->compare ? add_txn(top, r) : add_put(top, r)))
-		return NULL;
-	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PLAIN);
-	return text ? strdup(text) : NULL;
+	return body_of(top, top && add_txn(top, r));
 }
 
 static struct json_object *member(struct json_object *of, const char *name, enum json_type type)
@@ -175,21 +191,62 @@ static enum mig_arbiter failure_read(const struct etcd_request *r, struct json_o
 	return MIG_ARB_IS_OTHER;
 }
 
-enum mig_arbiter etcd_answer_read(const struct etcd_request *r, const char *text, size_t len,
-				  char *why, size_t room)
+/* An answer as JSON with the header that each has; NULL: it is none, and why says so. */
+static struct json_object *answer_parse(const char *text, size_t len, char *why, size_t room)
 {
 	__attribute__((cleanup(tokener_free_p))) struct json_tokener *t = json_tokener_new_ex(16);
-	CLEANUP_JSON_PUT struct json_object *top = NULL;
-	struct json_object *succeeded;
+	struct json_object *top = NULL;
 
 	if (t && len <= ETCD_ANSWER_MAX)
 		top = json_tokener_parse_ex(t, text, (int)len);
-	if (!top || !member(top, "header", json_type_object)) {
-		snprintf(why, room, "its answer is no JSON object with a header");
+	if (top && member(top, "header", json_type_object))
+		return top;
+	json_object_put(top);
+	snprintf(why, room, "its answer is no JSON object with a header");
+	return NULL;
+}
+
+/* A decimal number in a string, as the gateway writes 64 bits. False: it is none. */
+static bool number_read(struct json_object *s, uint64_t *ret)
+{
+	const char *text = s ? json_object_get_string(s) : "";
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	*ret = strtoull(text, &end, 10);
+	return !*end && *ret < INT64_MAX;
+}
+
+enum mig_arbiter etcd_read_answer(struct etcd_request *r, const char *text, size_t len, char *why,
+				  size_t room)
+{
+	CLEANUP_JSON_PUT struct json_object *top = answer_parse(text, len, why, room);
+	struct json_object *kv, *value;
+
+	if (!top)
+		return MIG_ARB_UNREACHABLE;
+	r->revision = 0;
+	kv = first_of(member(top, "kvs", json_type_array));
+	if (!kv)
+		return MIG_ARB_IS_OTHER; /* no such key yet */
+	if (!number_read(member(kv, "mod_revision", json_type_string), &r->revision)) {
+		snprintf(why, room, "its answer has no mod_revision");
 		return MIG_ARB_UNREACHABLE;
 	}
-	if (!r->compare)
-		return MIG_ARB_YES;
+	value = member(kv, "value", json_type_string);
+	return value && value_is(json_object_get_string(value), &r->to) ? MIG_ARB_IS_TO
+									: MIG_ARB_IS_OTHER;
+}
+
+enum mig_arbiter etcd_answer_read(const struct etcd_request *r, const char *text, size_t len,
+				  char *why, size_t room)
+{
+	CLEANUP_JSON_PUT struct json_object *top = answer_parse(text, len, why, room);
+	struct json_object *succeeded;
+
+	if (!top)
+		return MIG_ARB_UNREACHABLE;
 	/* The gateway leaves out what is false. */
 	succeeded = member(top, "succeeded", json_type_boolean);
 	if (succeeded && json_object_get_boolean(succeeded))

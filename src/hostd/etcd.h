@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is said to etcd and what it answers, through its JSON gateway (v3: /v3/kv/put, /v3/kv/txn;
+ * What is said to etcd and what it answers, through its JSON gateway (v3: /v3/kv/range, /v3/kv/txn;
  * keys and values in base64). Pure: text in, text out.
  *
  * A guest's key is <prefix>/owner/<uuid>, its value "<epoch> <host>".
@@ -23,17 +23,31 @@ struct etcd_owner {
 	uint64_t epoch;
 };
 
-/* What is asked: put `to`, or, where compare, put it if the key says `from`. */
+/*
+ * What is asked: `to` where the key says `from`; or, without compare, `to` whatever it says. The
+ * latter is asked in two steps, and the second one counts only if nobody wrote in between: a copy
+ * of it that is delivered late, after others have written, changes nothing.
+ */
 struct etcd_request {
 	char key[ETCD_KEY_MAX];
 	bool compare;
 	struct etcd_owner from, to;
+	uint64_t revision; /* without compare: the key's, as etcd_read_answer found it; 0: none */
 };
 
-/* The gateway's path for it: "/v3/kv/txn". Static. */
-const char *etcd_request_path(const struct etcd_request *r);
-/* Its body, to be freed; NULL: no memory. */
+#define ETCD_READ_PATH "/v3/kv/range"
+#define ETCD_WRITE_PATH "/v3/kv/txn"
+
+/* Bodies, to be freed; NULL: no memory. */
+char *etcd_read_body(const struct etcd_request *r);
 char *etcd_request_body(const struct etcd_request *r);
+
+/*
+ * The answer to a read: r->revision is set. MIG_ARB_IS_TO: the key says `to` already;
+ * MIG_ARB_IS_OTHER: it is to be written; MIG_ARB_UNREACHABLE: as below.
+ */
+enum mig_arbiter etcd_read_answer(struct etcd_request *r, const char *text, size_t len, char *why,
+				  size_t room);
 
 /*
  * The meaning of an answer of status 200. MIG_ARB_YES, MIG_ARB_IS_TO, MIG_ARB_IS_OTHER (no such
