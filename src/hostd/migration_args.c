@@ -10,7 +10,9 @@
 #include <sys/vfs.h>
 
 #include "base/own.h"
+#include "hostd/settings.h"
 #include "rpc/error.h"
+#include "rpc/uri.h"
 
 /* VIR_MIGRATE_*, by bit; those that are served have no reason. */
 static const struct {
@@ -169,6 +171,24 @@ bool migration_args_read(struct call *c, unsigned int flags, const rpc_params *p
 	return true;
 }
 
+bool migration_reaches_back(const struct call *c, const struct mig_cookie *cookie, char *text,
+			    size_t room)
+{
+	const char *mine = call_host(c)->set->peer_address;
+	char why[128] = "";
+	struct rpc_uri uri;
+
+	if (!mine || !*mine)
+		snprintf(text, room, "this host's daemon tells no address (peer_address)");
+	else if (!cookie->host.address[0])
+		snprintf(text, room, "host %s tells no address (peer_address)", cookie->host.name);
+	else if (rpc_address_parse(cookie->host.address, &uri, why, sizeof(why)))
+		snprintf(text, room, "the address of host %s: %s", cookie->host.name, why);
+	else
+		return true;
+	return false;
+}
+
 bool migration_cookie_read(struct call *c, const rpc_cookie *cookie, bool needed,
 			   struct mig_cookie *ret)
 {
@@ -181,7 +201,8 @@ bool migration_cookie_read(struct call *c, const rpc_cookie *cookie, bool needed
 		return false;
 	}
 	if (mig_cookie_parse(cookie->rpc_cookie_val, cookie->rpc_cookie_len, ret, text,
-			     sizeof(text))) {
+			     sizeof(text)) ||
+	    !migration_reaches_back(c, ret, text, sizeof(text))) {
 		call_fail(c, RPC_ERR_INVALID_ARG, "cookie: %s", text);
 		return false;
 	}

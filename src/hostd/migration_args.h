@@ -29,6 +29,10 @@ struct migration_args {
 /* All of these: false or NULL: the call has failed, and names what is wrong. */
 bool migration_args_read(struct call *c, unsigned int flags, const rpc_params *params,
 			 struct migration_args *ret);
+/* Whether two daemons can speak to each other: of this one and of the cookie's, text says why not.
+ */
+bool migration_reaches_back(const struct call *c, const struct mig_cookie *cookie, char *text,
+			    size_t room);
 /* needed: an empty one is an error. */
 bool migration_cookie_read(struct call *c, const rpc_cookie *cookie, bool needed,
 			   struct mig_cookie *ret);

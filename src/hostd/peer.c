@@ -303,6 +303,18 @@ static bool has_tls(const struct settings *s)
 	return false;
 }
 
+/* Other daemons would find out only in the middle of a migration. */
+static int address_check(const char *address, char *text, size_t room)
+{
+	struct rpc_uri uri;
+	char why[256];
+
+	if (!address || !*address || !rpc_address_parse(address, &uri, why, sizeof(why)))
+		return 0;
+	snprintf(text, room, "peer_address: %s", why);
+	return EINVAL;
+}
+
 /* A certificate of our own to show to peers. */
 static int cred_load(struct peers *p, char *text, size_t room)
 {
@@ -332,7 +344,9 @@ int peers_open(struct host *h, struct peers **ret, char *text, size_t room)
 	list_init(&p->links);
 	list_init(&p->follows);
 	list_init(&p->calls);
-	r = cred_load(p, text, room);
+	r = address_check(h->set->peer_address, text, room);
+	if (!r)
+		r = cred_load(p, text, room);
 	if (r) {
 		free(p);
 		return r;
