@@ -14,6 +14,7 @@
 #include "hostd/job.h"
 #include "hostd/life.h"
 #include "hostd/migration_args.h"
+#include "hostd/p2p.h"
 #include "hostd/peer.h"
 #include "migrate/journal.h"
 #include "rpc/error.h"
@@ -145,6 +146,7 @@ static void received(struct host *h, struct dom *d, int err, const char *why)
 static void caller_closed(struct host *h, uint64_t caller)
 {
 	migrator_client_closed(h->migrator, caller);
+	p2p_caller_closed(h, caller);
 }
 
 /* START was never seen, or the journal would know: nobody will ever ask for it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * This daemon as the client of another one. Invariant: a thread of the pool has the object to
- * itself between uv_queue_work and its end; whoever called is answered once.
+ * itself between uv_queue_work and its end, but for what wakes it; whoever called is answered once,
+ * and if he goes away, so does this.
  *
  *   begun here ─► thread: connect, Prepare there ─► performed here ─► thread: Finish there ─► told
  */
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/fault.h"
@@ -24,9 +27,10 @@ struct p2p {
 	struct list link;
 	struct host *host;
 	uv_work_t work;
-	bool busy;	/* a thread has it */
-	bool abandoned; /* the daemon ends: freed when the thread is done */
-	uint64_t call;	/* the client's */
+	bool busy;	       /* a thread has it */
+	bool abandoned;	       /* the daemon ends: freed when the thread is done */
+	int wake;	       /* an eventfd: ends what the thread waits for */
+	uint64_t call, caller; /* the client's */
 	struct mig_id id;
 	struct rpc_client *peer;
 	/* Owned copies of what the client said; NULL: it did not. */
@@ -49,6 +53,8 @@ static void p2p_free(struct p2p *p)
 {
 	list_remove(&p->link);
 	rpc_client_free(p->peer);
+	if (p->wake >= 0)
+		close(p->wake);
 	free(p->uri);
 	free(p->dname);
 	free(p->name_there);
@@ -60,6 +66,30 @@ static void p2p_free(struct p2p *p)
 	free(p);
 }
 
+/* Nobody waits for what it does any more. */
+static void p2p_wake(struct p2p *p)
+{
+	uint64_t one = 1;
+
+	if (write(p->wake, &one, sizeof(one)) < 0)
+		log_warning("peer to peer: its thread ends by its time limit: %s", strerror(errno));
+}
+
+void p2p_caller_closed(struct host *h, uint64_t caller)
+{
+	struct p2p *p;
+
+	list_for_each(p, &h->migration->p2ps, link) {
+		if (p->caller != caller)
+			continue;
+		/* Its thread's end finds that there is no call; what is performed tells nobody. */
+		if (p->busy)
+			p2p_wake(p);
+		else
+			p2p_free(p);
+	}
+}
+
 void p2p_drop_all(struct host *h)
 {
 	struct p2p *p;
@@ -68,7 +98,9 @@ void p2p_drop_all(struct host *h)
 		list_remove(&p->link);
 		list_init(&p->link);
 		p->abandoned = true;
-		if (!p->busy)
+		if (p->busy)
+			p2p_wake(p);
+		else
 			p2p_free(p);
 	}
 }
@@ -115,7 +147,7 @@ static int take_prepared(struct p2p *p, struct rpc_prepare_ret *ret)
 static void on_prepare(uv_work_t *work)
 {
 	struct p2p *p = CONTAINER_OF(work, struct p2p, work);
-	struct rpc_client_options o = { .connect_ms = P2P_CONNECT_MS };
+	struct rpc_client_options o = { .connect_ms = P2P_CONNECT_MS, .wake_fd = p->wake };
 	struct rpc_prepare_args args = { .flags = flags_there(p), .cookie = cookie_of(p) };
 	struct rpc_prepare_ret ret = { 0 };
 	struct params out = { .n = 0 };
@@ -175,18 +207,33 @@ static void answer(struct p2p *p)
 	p2p_free(p);
 }
 
-/* It does not come to be sent: the machine is told, and the destination by the closed connection.
+/*
+ * It does not come to be sent: the machine is told, and the destination by the closed connection.
+ * Another migration of the guest may have begun since this one ended.
  */
 static void give_up(struct p2p *p, int code, const char *why)
 {
 	const struct mig_row *row = migrator_find(p->host->migrator, &p->id);
 	char text[256];
 
-	if (row)
+	if (row && row->phase == MIG_BEGUN)
 		(void)migrator_abort(p->host->migrator, row->uuid, why, text, sizeof(text));
 	p->code = code;
 	snprintf(p->why, sizeof(p->why), "%s", why);
 	answer(p);
+}
+
+/* Nothing was performed: what Finish says is all there is, or what became of it by then. */
+static void finished_offline(struct p2p *p)
+{
+	const struct mig_row *row = migrator_find(p->host->migrator, &p->id);
+	bool moved = row && row->outcome == MIG_MOVED && p->prepared != EREMOTEIO;
+
+	if (p->prepared && !moved)
+		give_up(p, p->error.code ? p->error.code : RPC_ERR_OPERATION_FAILED,
+			p->error.message);
+	else
+		answer(p);
 }
 
 static void on_finished(uv_work_t *work, int status)
@@ -197,6 +244,10 @@ static void on_finished(uv_work_t *work, int status)
 	p->busy = false;
 	if (p->abandoned) {
 		p2p_free(p);
+		return;
+	}
+	if (p->flags & MIG_OFFLINE) {
+		finished_offline(p);
 		return;
 	}
 	if (p->prepared && !p->code) /* it has moved: what follows there, its own daemon does */
@@ -222,10 +273,12 @@ static void perform(struct p2p *p, struct run *run)
 	int r;
 
 	r = mig_cookie_parse(p->cookie, p->cookie_len, &cookie, text, sizeof(text));
-	if (r || !p->uri_out) {
+	if (r || !p->uri_out || !migration_reaches_back(c, &cookie, text, sizeof(text))) {
 		give_up(p, RPC_ERR_OPERATION_FAILED,
 			r ? "the destination's daemon is no drover-hostd: its cookie is not ours"
-			  : "the destination's daemon did not say where to send the guest");
+			: p->uri_out
+				? text
+				: "the destination's daemon did not say where to send the guest");
 		return;
 	}
 	if (p->flags & MIG_OFFLINE) {
@@ -318,8 +371,11 @@ void p2p_start(struct call *c, struct dom *d, const struct migration_args *a, co
 	list_append(&h->migration->p2ps, &p->link);
 	p->host = h;
 	p->call = call_id(c);
-	if (!copy_args(p, a, dconnuri) || !copy(&p->name_there, a->dname ? a->dname : d->name)) {
-		call_fail(c, RPC_ERR_NO_MEMORY, "no memory");
+	p->caller = call_caller_id(c);
+	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->wake < 0 || !copy_args(p, a, dconnuri) ||
+	    !copy(&p->name_there, a->dname ? a->dname : d->name)) {
+		call_fail(c, RPC_ERR_NO_MEMORY, "no memory, or no descriptor");
 		p2p_free(p);
 		return;
 	}

@@ -20,6 +20,9 @@ void p2p_start(struct call *c, struct dom *d, const struct migration_args *a, co
 /* Whether a MIG_DO_REPLY is to such a call: then it is taken care of. */
 bool p2p_performed(struct host *h, const struct mig_effect *e);
 
+/* A client's connection is gone: what it asked for ends, as far as it still may. */
+void p2p_caller_closed(struct host *h, uint64_t caller);
+
 /* The daemon ends: connections are closed. */
 void p2p_drop_all(struct host *h);
 

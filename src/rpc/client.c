@@ -150,8 +150,10 @@ int rpc_client_adopt(struct rpc_client *c, int fd, const struct rpc_conn_options
 				      "no connection within the time limit");
 			return ETIMEDOUT;
 		}
-		r = rpc_client_round(c, -1, by_ms);
-		if (r < 0)
+		r = rpc_client_round(c, c->wake_fd, by_ms);
+		if (r == EINTR && c->wake_fd >= 0)
+			rpc_error_set(err, RPC_ERR_OPERATION_ABORTED, RPC_FROM_RPC, "interrupted");
+		if (r < 0 || (r == EINTR && c->wake_fd >= 0))
 			return r;
 	}
 	if (!c->closed)
@@ -388,6 +390,8 @@ int rpc_client_open(const char *uri, const struct rpc_client_options *o, struct 
 	c->wake_fd = -1;
 	if (o)
 		c->o = *o;
+	if (c->o.wake_fd > 0)
+		c->wake_fd = c->o.wake_fd;
 	limit = c->o.connect_ms ? c->o.connect_ms : CONNECT_MS;
 	r = c->o.bare ? rpc_address_parse(uri, &u, text, sizeof(text))
 		      : rpc_uri_parse(uri, &u, text, sizeof(text));

@@ -24,6 +24,7 @@ struct rpc_client_options {
 	bool bare;	       /* neither AUTH_LIST nor CONNECT_OPEN: of peers */
 	uint32_t keepalive_ms; /* 0: it asks nothing itself */
 	uint32_t keepalive_count;
+	int wake_fd; /* borrowed: all that waits ends with EINTR once it is readable; <= 0: none */
 	/* procedure and body of an event, borrowed. Called while a function below waits. */
 	void (*event)(void *data, int32_t procedure, const uint8_t *body, size_t len);
 	void *data;
