@@ -28,14 +28,22 @@ static void started(void *data, struct dom *d, int code, const char *why)
 
 static void granted(void *data, struct dom *d, int code, const char *why)
 {
+	char text[VMM_ERROR_MAX] = "";
 	struct host *h = data;
 	struct guest_def *def;
+	bool may;
 
 	if (code) {
 		log_error("domain %s: cannot be started with the host: %s", d->name, why);
 		return;
 	}
-	def = d->persistent && !d->removed && !dom_is_active(d) ? def_copy(d->persistent) : NULL;
+	/* Who gave it away and then lost its power does not know that it is gone, but the journal.
+	 */
+	may = !h->hooks->may || !h->hooks->may(h, d, HOSTD_START, text, sizeof(text));
+	if (!may)
+		log_error("domain %s: is not started with the host: %s", d->name, text);
+	def = may && d->persistent && !d->removed && !dom_is_active(d) ? def_copy(d->persistent)
+								       : NULL;
 	if (def)
 		life_start(h, d, def, false, started, h);
 	else

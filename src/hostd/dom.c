@@ -25,6 +25,7 @@ static void dom_free(struct dom *d)
 	list_remove(&d->dead);
 	def_free(d->live);
 	def_free(d->persistent);
+	def_free(d->again);
 	free(d->name);
 	free(d);
 }

@@ -82,7 +82,8 @@ struct dom {
 	int domid;		      /* in the store; -1: it is not there */
 	struct guest_def *live;	      /* owned: what runs; NULL: nothing */
 	struct guest_def *persistent; /* owned: what is defined; NULL: it is transient */
-	struct vmm_guest *guest;      /* borrowed from vmm; NULL: no process */
+	struct guest_def *again; /* owned: to be restarted, if it stays here; NULL: it is not */
+	struct vmm_guest *guest; /* borrowed from vmm; NULL: no process */
 	enum dom_state state;
 	int reason;
 	bool autostart;
@@ -106,7 +107,7 @@ struct dom {
 	struct list dead;
 	uint64_t migrate_speed_bps;   /* of migrations for which nothing is said; 0: no limit */
 	uint32_t migrate_downtime_ms; /* 0: the backend's default */
-	void *migration; /* src/hostd/migration*.c's own */
+	void *migration;	      /* src/hostd/migration*.c's own */
 };
 
 struct registry {
@@ -156,6 +157,13 @@ static inline const struct guest_def *dom_def(const struct dom *d)
  */
 typedef void dom_granted_fn(void *data, struct dom *d, int code, const char *why);
 void dom_take(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted, void *data);
+/*
+ * The same for what has to be done: granted however many wait and however long it takes. It is
+ * refused (RPC_ERR_OPERATION_ABORTED) when the daemon ends, and where memory is out: then the
+ * daemon fails.
+ */
+void dom_take_surely(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted,
+		     void *data);
 void dom_release(struct host *h, struct dom *d);
 /* Refuses who has waited too long. To be called about every second. */
 void dom_expire(struct host *h);

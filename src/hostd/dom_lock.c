@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/list.h"
 #include "hostd/dom.h"
 #include "hostd/host.h"
@@ -18,17 +19,18 @@ struct waiter {
 	struct list link;
 	const char *what;
 	uint64_t since_ms;
+	bool surely; /* no time limit, and not counted */
 	dom_granted_fn *granted;
 	void *data;
 };
 
-static void refuse(struct dom *d, dom_granted_fn *granted, void *data, const char *how)
+static void refuse(struct dom *d, dom_granted_fn *granted, void *data, int code, const char *how)
 {
 	char why[256];
 
 	snprintf(why, sizeof(why), "%s: cannot change domain '%.128s' now (held by %s)", how,
 		 d->name, d->holder ? d->holder : "nobody");
-	granted(data, d, RPC_ERR_OPERATION_TIMEOUT, why);
+	granted(data, d, code, why);
 }
 
 static void hold(struct host *h, struct dom *d, const char *what)
@@ -38,38 +40,51 @@ static void hold(struct host *h, struct dom *d, const char *what)
 	dom_ref(d);
 }
 
-void dom_take(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted, void *data)
+/* false: there is no room or no memory. */
+static bool wait_for(struct host *h, struct dom *d, const char *what, bool surely,
+		     dom_granted_fn *granted, void *data)
 {
-	struct waiter *w;
+	struct waiter *w = calloc(1, sizeof(*w));
 
-	if (!d->holder) {
-		hold(h, d, what);
-		granted(data, d, 0, "");
-		return;
-	}
-	w = d->n_waiters < DOM_WAITERS_MAX ? calloc(1, sizeof(*w)) : NULL;
-	if (!w) {
-		refuse(d, granted, data, "Too many calls wait");
-		return;
-	}
+	if (!w)
+		return false;
 	w->what = what;
 	w->since_ms = hostd_now_ms(h);
+	w->surely = surely;
 	w->granted = granted;
 	w->data = data;
 	list_append(&d->waiters, &w->link);
-	d->n_waiters++;
+	d->n_waiters += !surely;
 	dom_ref(d);
+	return true;
 }
 
-static struct waiter *next_waiter(struct dom *d)
+void dom_take(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted, void *data)
 {
-	struct waiter *w = list_first(&d->waiters, struct waiter, link);
-
-	if (w) {
-		list_remove(&w->link);
-		d->n_waiters--;
+	if (!d->holder) {
+		hold(h, d, what);
+		granted(data, d, 0, "");
+	} else if (d->n_waiters >= DOM_WAITERS_MAX || !wait_for(h, d, what, false, granted, data)) {
+		refuse(d, granted, data, RPC_ERR_OPERATION_TIMEOUT, "Too many calls wait");
 	}
-	return w;
+}
+
+void dom_take_surely(struct host *h, struct dom *d, const char *what, dom_granted_fn *granted,
+		     void *data)
+{
+	if (!d->holder) {
+		hold(h, d, what);
+		granted(data, d, 0, "");
+	} else if (!wait_for(h, d, what, true, granted, data)) {
+		hostd_fail(h, FAULT(-ENOMEM));
+		refuse(d, granted, data, RPC_ERR_OPERATION_ABORTED, "The daemon ends");
+	}
+}
+
+static void leave(struct dom *d, struct waiter *w)
+{
+	list_remove(&w->link);
+	d->n_waiters -= !w->surely;
 }
 
 void dom_release(struct host *h, struct dom *d)
@@ -79,8 +94,9 @@ void dom_release(struct host *h, struct dom *d)
 	assert(d->holder);
 	d->holder = NULL;
 	/* Whoever is granted may release at once, which goes on here for the next one. */
-	w = next_waiter(d);
+	w = list_first(&d->waiters, struct waiter, link);
 	if (w) {
+		leave(d, w);
 		hold(h, d, w->what);
 		w->granted(w->data, d, 0, "");
 		free(w);
@@ -89,37 +105,51 @@ void dom_release(struct host *h, struct dom *d)
 	dom_unref(d);
 }
 
-/* Those that have waited for limit_ms are the first ones. Being refused changes no guest. */
-static void expire(struct host *h, struct dom *d, uint64_t limit_ms, const char *how)
+/* Being refused changes no guest, and nobody asks again at once. */
+static void refuse_waiter(struct dom *d, struct waiter *w, int code, const char *how)
+{
+	leave(d, w);
+	refuse(d, w->granted, w->data, code, how);
+	free(w);
+	dom_unref(d);
+}
+
+static void expire(struct host *h, struct dom *d)
 {
 	uint64_t now = hostd_now_ms(h);
-	struct waiter *w = list_first(&d->waiters, struct waiter, link);
+	struct waiter *w;
 
-	while (w && now - w->since_ms >= limit_ms) {
-		w = next_waiter(d);
-		refuse(d, w->granted, w->data, how);
-		free(w);
-		dom_unref(d);
-		w = list_first(&d->waiters, struct waiter, link);
+	list_for_each(w, &d->waiters, link) {
+		if (!w->surely && now - w->since_ms >= h->set->lock_timeout_ms)
+			refuse_waiter(d, w, RPC_ERR_OPERATION_TIMEOUT, "Timed out");
 	}
 }
 
-static void expire_all(struct host *h, uint64_t limit_ms, const char *how)
+static void refuse_all(struct host *h, struct dom *d)
+{
+	struct waiter *w;
+
+	(void)h;
+	list_for_each(w, &d->waiters, link)
+		refuse_waiter(d, w, RPC_ERR_OPERATION_ABORTED, "The daemon ends");
+}
+
+static void each(struct host *h, void (*fn)(struct host *h, struct dom *d))
 {
 	struct dom *d;
 
 	for (size_t i = 0; i < h->doms.n; i++)
-		expire(h, h->doms.by_uuid[i], limit_ms, how);
+		fn(h, h->doms.by_uuid[i]);
 	list_for_each(d, &h->doms.dead, dead)
-		expire(h, d, limit_ms, how);
+		fn(h, d);
 }
 
 void dom_expire(struct host *h)
 {
-	expire_all(h, h->set->lock_timeout_ms, "Timed out");
+	each(h, expire);
 }
 
 void dom_refuse_waiters(struct host *h)
 {
-	expire_all(h, 0, "The daemon ends");
+	each(h, refuse_all);
 }

@@ -260,6 +260,34 @@ static void so_many_may_wait(void **state)
 	registry_fini(&s.host.doms);
 }
 
+/* Neither those before it nor time keep it out; only the end of the daemon does. */
+static void what_has_to_be_done_waits_however_long(void **state)
+{
+	struct scene s;
+	struct asker a = { &s, 'a', false }, b = { &s, 'b', true }, c = { &s, 'c', false };
+	struct asker d = { &s, 'd', true };
+	const char *at;
+
+	(void)state;
+	scene_init(&s);
+	dom_take(&s.host, s.d, "first", granted, &a);
+	for (unsigned int i = 0; i < DOM_WAITERS_MAX; i++)
+		dom_take(&s.host, s.d, "waits", granted, &b);
+	dom_take_surely(&s.host, s.d, "surely", granted, &c);
+	assert_string_equal(s.told, "a");
+	s.set.lock_timeout_ms = 0;
+	dom_expire(&s.host);
+	at = s.told + strlen(s.told);
+	dom_release(&s.host, s.d);
+	assert_string_equal(at, "c");
+	dom_take_surely(&s.host, s.d, "surely", granted, &d);
+	dom_refuse_waiters(&s.host);
+	assert_non_null(strstr(at, "c(d "));
+	dom_release(&s.host, s.d);
+	assert_int_equal(s.d->refs, 0);
+	registry_fini(&s.host.doms);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +297,7 @@ int main(void)
 		cmocka_unit_test(those_who_wait_are_granted_in_order),
 		cmocka_unit_test(who_waits_too_long_is_refused_by_name),
 		cmocka_unit_test(so_many_may_wait),
+		cmocka_unit_test(what_has_to_be_done_waits_however_long),
 	};
 
 	return cmocka_run_group_tests_name("hostd/dom", tests, NULL, NULL);

@@ -50,6 +50,9 @@ void life_shutdown(struct host *h, struct dom *d, bool reboot, life_done_fn *don
 void life_destroy(struct host *h, struct dom *d, bool graceful, int reason, life_done_fn *done,
 		  void *data);
 
+/* What ended by itself while a migration forbade to restart it: stays here, and is restarted. */
+void life_again(struct host *h, struct dom *d);
+
 /* The daemon ends: nobody is told how what is under way ends. */
 void life_forget_all(struct host *h);
 

@@ -59,19 +59,35 @@ static void restarted(void *data, struct dom *d, int code, const char *why)
 	}
 }
 
-static void restart(struct host *h, struct dom *d, struct guest_def *def)
+void life_again(struct host *h, struct dom *d)
 {
+	struct guest_def *def = TAKE(d->again);
+
+	if (!def)
+		return;
 	log_notice("domain %s: ended by itself, and is restarted as its definition says", d->name);
 	life_start(h, d, def, false, restarted, h);
 }
 
+/* Another host may have it by now: then whoever settles that says when it may. */
+static void restart(struct host *h, struct dom *d)
+{
+	char text[VMM_ERROR_MAX] = "";
+
+	if (!h->hooks->may || !h->hooks->may(h, d, HOSTD_START, text, sizeof(text)))
+		life_again(h, d);
+	else
+		log_notice("domain %s: ended by itself, and waits: %s", d->name, text);
+}
+
 static void ended(struct host *h, struct dom *d)
 {
-	struct guest_def *again = to_be_restarted(d);
 	bool told_of = d->id >= 0 && !d->incoming && d->end_reason != DOM_SHUTOFF_FAILED;
 	struct list enders;
 	struct life_op *op;
 
+	def_free(d->again);
+	d->again = to_be_restarted(d);
 	if (d->guest)
 		vmm_guest_free(TAKE(d->guest));
 	def_free(TAKE(d->live));
@@ -80,8 +96,8 @@ static void ended(struct host *h, struct dom *d)
 	life_set_state(h, d, DOM_SHUTOFF, d->end_reason);
 	if (told_of)
 		event_lifecycle(h, d, EVENT_STOPPED, stop_detail(d->end_reason));
-	if (again)
-		restart(h, d, again);
+	if (d->again)
+		restart(h, d);
 	else if (!d->persistent)
 		dom_remove(&h->doms, d);
 

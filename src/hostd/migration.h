@@ -97,8 +97,8 @@ void migration_reply(struct host *h, const struct mig_effect *e);
 
 /*
  * A step that changes a guest: it is taken, act is called with it, and step_end lets it go. The
- * migration's steps wait for each other and for whoever has the guest, and are tried again where
- * that takes too long: they have to be done.
+ * migration's steps wait for each other and for whoever has the guest, however long that takes:
+ * they have to be done.
  */
 struct step {
 	struct run *run; /* borrowed; NULL: gone meanwhile */

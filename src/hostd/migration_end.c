@@ -100,6 +100,7 @@ static void own_definition(struct step *s)
 	const char *name = s->row.new_name[0] ? s->row.new_name : s->row.guest;
 	struct host *h = s->host;
 	struct dom *d = dom_find_uuid(&h->doms, s->row.uuid);
+	bool is_new = !d;
 	int r = 0;
 
 	if (s->run && s->run->def) {
@@ -112,6 +113,8 @@ static void own_definition(struct step *s)
 		r = -ENOENT; /* what was prepared went with a former daemon */
 	if (!r)
 		r = define_here(h, s->run, d);
+	if (r && d && is_new)
+		dom_remove(&h->doms, d);
 	migrator_running(h->migrator, &s->id, r ? -EIO : 0, r ? "it cannot be defined here" : "");
 	hostd_wake(h);
 	step_end(s);
@@ -125,8 +128,15 @@ void run_own(struct run *run, const struct mig_effect *e)
 
 /* ---- the source's: it stays ---- */
 
+/* One that ended by itself meanwhile may be restarted now that it stays. */
 static void resume_end(struct step *s, int code, const char *why)
 {
+	bool ended = s->dom && (!s->dom->guest || s->dom->ending);
+
+	if (ended && !s->dom->removed && !s->dom->ending)
+		life_again(s->host, s->dom);
+	if (ended)
+		code = 0;
 	if (code)
 		log_error("domain %s: it stays here, but cannot go on: %s", s->row.guest, why);
 	migrator_resumed(s->host->migrator, &s->id, code ? -EIO : 0, why);

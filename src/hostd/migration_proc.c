@@ -179,7 +179,7 @@ static bool prepare_check(struct call *c, const struct guest_def *def,
 	else if (run_find(h, &cookie->id))
 		call_fail(c, RPC_ERR_OPERATION_INVALID,
 			  "cookie: id is that of a migration that this host takes part in already");
-	else if (same && (dom_is_active(same) || same->migration || same->ending))
+	else if (same && (dom_is_active(same) || same->ending || same->again))
 		call_fail(c, RPC_ERR_OPERATION_FAILED, "domain '%s' is active on this host already",
 			  same->name);
 	else if (named && named != same)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Steps of a migration that change a guest. Invariant: a step's act is called exactly once, with
- * the guest taken, or with none where there is none any more; whatever act began, step_end is
- * called once after it.
+ * the guest taken, or with none where there is none any more, unless the daemon ends before;
+ * whatever act began, step_end is called once after it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,26 +12,18 @@
 #include "base/log.h"
 #include "hostd/migration.h"
 
-static void ask(struct step *s, struct dom *d);
-
 static void on_granted(void *data, struct dom *d, int code, const char *why)
 {
 	struct step *s = data;
 
-	if (code) {
-		/* It has to be done, however long another call takes with the guest. */
-		log_warning("domain %s: a migration waits for it: %s", d->name, why);
-		ask(s, d);
+	(void)why;
+	if (code) { /* the daemon ends: the next one finds in the journal what has to be done */
+		free(s);
 		return;
 	}
 	s->dom = d;
 	s->run = run_find(s->host, &s->id);
 	s->act(s);
-}
-
-static void ask(struct step *s, struct dom *d)
-{
-	dom_take(s->host, d, "migration", on_granted, s);
 }
 
 void step_begin(struct run *r, const struct mig_row *row, void (*act)(struct step *s))
@@ -48,7 +40,7 @@ void step_begin(struct run *r, const struct mig_row *row, void (*act)(struct ste
 	s->row = *row;
 	s->act = act;
 	if (r->dom && !r->dom->removed)
-		ask(s, r->dom);
+		dom_take_surely(r->host, r->dom, "migration", on_granted, s);
 	else
 		act(s);
 }
