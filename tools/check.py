@@ -229,7 +229,7 @@ STAGES = [
     ('unit', stage_unit, 120),
     ('world', stage_world, 420),
     ('diff', stage_diff, 420),
-    ('model', stage_model, 300),
+    ('model', stage_model, 900),
     ('system', stage_system, 600),
     ('valgrind', stage_valgrind, 240),
     ('others', stage_others, 240),

@@ -71,7 +71,10 @@ active proctype destination()
 	:: atomic { d_up && d_at == PREPARED && FAULT -> SPEND; d_at = IDLE }
 	:: atomic { d_up && d_at == RECV && FAULT -> SPEND; d_drop_row() }
 	:: atomic { d_up && d_at == PREPARED && d_guest == DEAD -> d_at = IDLE }
-	:: atomic { d_up && (d_at == RECV || (d_at == READY && !d_asked)) && d_guest == DEAD -> d_drop_row() }
+	:: atomic {
+		d_up && (d_at == RECV || (d_at == READY && !d_asked)) && d_guest == DEAD ->
+		d_drop_row()
+	}
 
 	/* -- S's calls -- */
 	:: atomic { d_up && m_start && d_at == PREPARED -> d_row = RECEIVING; d_at = RECV }
@@ -102,7 +105,8 @@ active proctype destination()
 		d_asked = 1
 	}
 	:: atomic {
-		d_up && d_row == DROPPED && !d_told && UNLESS(m_failed || a_failed_ok) && !m_failed ->
+		d_up && d_row == DROPPED && !d_told &&
+			UNLESS(m_failed || a_failed_ok || a_failed_granted) && !m_failed ->
 		m_failed = 1
 	}
 	:: atomic {
@@ -161,6 +165,17 @@ active proctype destination()
 		fi
 	}
 	:: atomic { d_up && a_failed_ok -> TOOK(a_failed_ok); d_told = (d_row != DONE) }
+	:: atomic { /* given meanwhile, and dropped: given back */
+		d_up && a_failed_granted -> TOOK(a_failed_granted);
+		if
+#ifdef MISTAKE_DROPPED_KEEPS_WHAT_WAS_GIVEN
+		:: d_row == DROPPED -> d_told = 1
+#else
+		:: d_row == DROPPED -> d_row = RETURNED
+#endif
+		:: else -> skip
+		fi
+	}
 	:: atomic { d_up && a_taken_ok -> TOOK(a_taken_ok); d_told = (d_row != DONE) }
 	:: atomic { d_up && a_return_ok -> TOOK(a_return_ok); d_told = (d_row != DONE) }
 
@@ -189,7 +204,8 @@ active proctype destination()
 	:: atomic { d_up && d_row == OWNED && d_guest == FULL && d_may_run -> D_RUNS }
 	:: atomic { d_up && d_row == OWNED && d_guest == DEAD && NEVER_RAN -> d_row = RETURNED }
 	:: atomic {
-		d_up && d_guest != GONE && (d_row == DROPPED || d_row == RETURNED || (d_row == NONE && d_at == IDLE)) ->
+		d_up && d_guest != GONE &&
+			(d_row == DROPPED || d_row == RETURNED || (d_row == NONE && d_at == IDLE)) ->
 		d_guest = GONE;
 		d_state = 0
 	}
@@ -223,6 +239,7 @@ active proctype destination()
 		a_commit_granted = 0;
 		a_commit_no = 0;
 		a_failed_ok = 0;
+		a_failed_granted = 0;
 		a_question_granted = 0;
 		a_question_no = 0;
 		a_taken_ok = 0;

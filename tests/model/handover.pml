@@ -13,9 +13,9 @@
  *           connection cut, a dead guest process, a cancel, a time limit. All runs are then finite,
  *           and how each of them ends is judged: one guest, nothing left over.
  *
- * Invariant: what a party writes into its journal (s_row, d_row) is all that it has after a crash; guests'
- * processes (s_guest, d_guest) outlive daemons. A MISTAKE_ breaks one rule of the protocol; run.py shows that
- * spin finds each.
+ * Invariant: what a party writes into its journal (s_row, d_row) is all that it has after a crash;
+ * guests' processes (s_guest, d_guest) outlive daemons. A MISTAKE_ breaks one rule of the protocol;
+ * run.py shows that spin finds each.
  *
  * ARBITER: the migration was begun with an arbiter. OFFLINE: a definition moves, and no memory.
  * SHORT_CLIENT: one that asks for no more once it has called Perform.
@@ -74,7 +74,8 @@ bit d_asked = 0, d_told = 0;
 
 bit m_start, m_state, m_abort, m_commit, m_failed, m_question, m_taken, m_return;
 bit a_start_ok, a_start_no, a_state_ok, a_state_no, a_abort_ok, a_abort_owned;
-bit a_commit_granted, a_commit_no, a_failed_ok, a_question_granted, a_question_no;
+bit a_commit_granted, a_commit_no, a_failed_ok, a_failed_granted;
+bit a_question_granted, a_question_no;
 bit a_taken_ok, a_return_ok;
 
 /* ---- the arbiter: one key, compare-and-swap ---- */
@@ -219,12 +220,14 @@ inline reply_d(which, what)
 
 #define S_OVER	 (s_row == ABORTED || s_row == DONE || (s_row == NONE && s_at == IDLE))
 #define S_GAVE	 (s_row == GIVEN || (s_row == DONE && s_moved))
-#define S_STAYED (s_row == ABORTED || (s_row == DONE && !s_moved) || (s_row == NONE && s_at == IDLE))
+#define S_STAYED                                                                                   \
+	(s_row == ABORTED || (s_row == DONE && !s_moved) || (s_row == NONE && s_at == IDLE))
 #define D_RUNNING ((d_row == OWNED && D_SETTLED) || (d_row == DONE && d_moved))
 /* Not FULL, and not dead before it could run. */
 #define D_SETTLED (d_may_run && d_guest != FULL)
 #define D_STAYED                                                                                   \
-	(d_row == DROPPED || d_row == RETURNED || (d_row == DONE && !d_moved) || (d_row == NONE && d_at == IDLE))
+	(d_row == DROPPED || d_row == RETURNED || (d_row == DONE && !d_moved) ||                   \
+	 (d_row == NONE && d_at == IDLE))
 
 #include "source.pml"
 #include "destination.pml"

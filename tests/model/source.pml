@@ -8,12 +8,6 @@
 #else
 #define S_ALONE (!ARB || !s_state_sent)
 #endif
-/* What was given is taken back when D has promised never to run it. */
-#ifdef MISTAKE_GIVEN_IGNORES_A_PROMISE
-#define TAKES_BACK false
-#else
-#define TAKES_BACK (s_row == GIVEN)
-#endif
 #ifdef MISTAKE_DONE_BEFORE_RESUMED
 #define S_RESUMED true
 #else
@@ -126,10 +120,10 @@ active proctype source()
 		:: else -> skip
 		fi
 	}
-	:: atomic { /* a promise, unless it is told what it knows */
+	:: atomic { /* a promise, or it has heard that it stays */
 		s_up && a_abort_ok -> TOOK(a_abort_ok);
 		if
-		:: s_row == PERFORMING || TAKES_BACK -> s_abort_row(); s_told = 1
+		:: s_row == PERFORMING -> s_abort_row(); s_told = 1
 		:: s_row == ABORTED -> s_told = 1
 		:: else -> skip
 		fi
@@ -195,13 +189,13 @@ active proctype source()
 #endif
 	:: atomic { s_up && m_commit && S_GAVE -> TOOK(m_commit); a_commit_granted = 1 }
 	:: atomic { s_up && m_commit && S_STAYED -> TOOK(m_commit); a_commit_no = 1 }
-	:: atomic { /* FAILED, a promise: what was given is taken back */
-		s_up && m_failed && (s_row == PERFORMING || TAKES_BACK) -> s_abort_row();
+	:: atomic { /* FAILED, a promise */
+		s_up && m_failed && s_row == PERFORMING -> s_abort_row();
 		s_told = 1
 	}
+	:: atomic { s_up && m_failed && S_GAVE -> TOOK(m_failed); a_failed_granted = 1 }
 	:: atomic {
-		s_up && m_failed && s_row != PERFORMING && !TAKES_BACK -> TOOK(m_failed);
-		EXPECT(!(s_row == DONE && s_moved));
+		s_up && m_failed && s_row != PERFORMING && !S_GAVE -> TOOK(m_failed);
 		s_told = (s_row == ABORTED);
 		a_failed_ok = 1
 	}
