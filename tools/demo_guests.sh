@@ -38,7 +38,8 @@ disk="<disk type='file' device='disk'><driver name='qemu' type='raw'/>
     <source file='$build/tests/peers/tick.img'/><target dev='vda' bus='virtio'/><readonly/></disk>"
 if ! command -v qemu-system-x86_64 >/dev/null; then
 	echo "QEMU is not installed: the guest is a simulated one"
-	backend=sim kind=test type='<type>hvm</type>' disk=
+	backend=sim kind=test disk=
+	type='<type>hvm</type><kernel>/none</kernel><cmdline>fill whole</cmdline>'
 	program=("--program=$build/drover-simguest")
 fi
 
