@@ -129,21 +129,24 @@ def disk_ms(folder, times=50):
     return statistics.median(took)
 
 
-def singles(kind, pair_, build, n):
-    """A guest that goes to and fro."""
-    pair_[0].virsh('create', hosts.tick_xml(pair_[0].base, 'tick', MEMORY_MIB))
-    pair_[0].await_ticks('tick', 5)
-    # not counted: libvirtd asks the emulator what it can when it first needs it, for seconds
-    one_migration(kind, pair_, 'tick', 0)
+def singles(pairs, build, n, turn):
+    """A guest of each kind that goes to and fro, one kind's move beside the other's in time: what
+    else the machine does then is the same for both."""
+    for kind, pair_ in pairs.items():
+        pair_[0].virsh('create', hosts.tick_xml(pair_[0].base, 'tick', MEMORY_MIB))
+        pair_[0].await_ticks('tick', 5)
+        # not counted: libvirtd asks the emulator what it can when it first needs it, for seconds
+        one_migration(kind, pair_, 'tick', 0)
     for i in range(n):
-        wall, down = one_migration(kind, pair_, 'tick', (i + 1) % 2)
-        yield 'migrate', f'{MEMORY_MIB}MiB', f'wall_ms.{i}', wall
-        yield 'migrate', f'{MEMORY_MIB}MiB', f'down_ms.{i}', down
-    if kind == 'ours':
-        for i, took in enumerate(commit_ms(pair_, build)):
-            yield 'migrate', f'{MEMORY_MIB}MiB', f'commit_ms.{i}', took
-        yield 'migrate', f'{MEMORY_MIB}MiB', 'disk_ms', disk_ms(pair_[0].base)
-    pair_[(n + 1) % 2].virsh('destroy', 'tick')
+        for kind in list(pairs) if (i + turn) % 2 else reversed(pairs):
+            wall, down = one_migration(kind, pairs[kind], 'tick', (i + 1) % 2)
+            yield kind, 'migrate', f'{MEMORY_MIB}MiB', f'wall_ms.{i}', wall
+            yield kind, 'migrate', f'{MEMORY_MIB}MiB', f'down_ms.{i}', down
+    for i, took in enumerate(commit_ms(pairs['ours'], build)):
+        yield 'ours', 'migrate', f'{MEMORY_MIB}MiB', f'commit_ms.{i}', took
+    yield ('ours', 'migrate', f'{MEMORY_MIB}MiB', 'disk_ms', disk_ms(pairs['ours'][0].base))
+    for pair_ in pairs.values():
+        pair_[(n + 1) % 2].virsh('destroy', 'tick')
 
 
 def together(kind, pair_, n):
@@ -201,33 +204,37 @@ def crowd(host, n):
         host.virsh('destroy', f'crowd{i}')
 
 
-def measure_kind(kind, build, scale, turn):
-    base = tempfile.mkdtemp(prefix='drover-bench-', dir='/var/tmp')
-    pair_ = pair(kind, base, build)
-    try:
-        for host in pair_:
-            host.start()
-        # starting so many takes libvirtd minutes, and memory is no matter of chance
-        if turn == 0:
-            yield from crowd(pair_[0], scale.crowd)
-        yield from singles(kind, pair_, build, scale.migrations)
-        yield from together(kind, pair_, scale.together)
-    finally:
-        for host in pair_:
-            if host.process:
-                host.stop()
-        shutil.rmtree(base, ignore_errors=True)
+def measure_all(pairs, build, scale, turn):
+    # starting so many takes libvirtd minutes, and memory is no matter of chance
+    if turn == 0:
+        for kind, pair_ in pairs.items():
+            for row in crowd(pair_[0], scale.crowd):
+                yield kind, *row
+    yield from singles(pairs, build, scale.migrations, turn)
+    for kind, pair_ in list(pairs.items())[::-1 if turn % 2 else 1]:
+        for row in together(kind, pair_, scale.together):
+            yield kind, *row
 
 
 def measure(build, scale, turn):
-    """Both kinds, the order changing from round to round."""
+    """Both kinds; the order changes from round to round."""
     missing = hosts.libvirtd_usable()
     kinds = ['ours'] if missing else ['ours', 'libvirt']
     if missing:
         print(f'libvirtd beside ours is skipped: {missing}', file=sys.stderr)
-    for kind in kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]:
-        values = {}
-        for test, param, metric, value in measure_kind(kind, build, scale, turn):
-            values.setdefault((test, param, metric.split('.')[0]), []).append(value)
-        for (test, param, metric), found in values.items():
-            yield kind, test, param, metric, statistics.median(found)
+    bases = {kind: tempfile.mkdtemp(prefix='drover-bench-', dir='/var/tmp') for kind in kinds}
+    pairs = {kind: pair(kind, base, build) for kind, base in bases.items()}
+    values = {}
+    try:
+        for host in (host for pair_ in pairs.values() for host in pair_):
+            host.start()
+        for kind, test, param, metric, value in measure_all(pairs, build, scale, turn):
+            values.setdefault((kind, test, param, metric.split('.')[0]), []).append(value)
+    finally:
+        for host in (host for pair_ in pairs.values() for host in pair_):
+            if host.process:
+                host.stop()
+        for base in bases.values():
+            shutil.rmtree(base, ignore_errors=True)
+    for (kind, test, param, metric), found in values.items():
+        yield kind, test, param, metric, statistics.median(found)
