@@ -112,9 +112,7 @@ static void start_process(struct life_op *op)
 		      started, op, &d->guest);
 	if (r) {
 		d->starting = false;
-		start_failed(op, life_code(r),
-			     r == -EEXIST ? "there is a process of this guest already"
-					  : strerror(-r));
+		start_failed(op, life_code(r), vmm_start_why(op->host->vmm));
 		return;
 	}
 	vmm_guest_set_data(d->guest, d);

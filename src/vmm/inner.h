@@ -23,6 +23,7 @@ struct vmm {
 	struct list guests;
 	size_t n_guests;
 	char boot_id[VMM_BOOT_ID_MAX];
+	char start_why[VMM_ERROR_MAX]; /* of the last vmm_start that was refused at once */
 
 	int epoll, wake; /* wake: an eventfd, readable while something is deferred */
 	struct vmm_io wake_io;

@@ -261,33 +261,49 @@ static int guest_make(struct vmm *v, const struct guest_def *def, unsigned int f
 	return 0;
 }
 
+/* Nothing is left of it but the words. */
+static int start_undo(struct vmm_guest *g, int r)
+{
+	struct vmm *v = g->v;
+
+	snprintf(v->start_why, sizeof(v->start_why), "%s", g->err ? g->why : strerror(-r));
+	if (!g->released)
+		v->be->release(g);
+	v->n_guests--;
+	guest_dir_remove(g);
+	guest_forget(g);
+	return r;
+}
+
 int vmm_start(struct vmm *v, const struct guest_def *def, unsigned int flags, uint64_t epoch,
 	      const char *migration_id, vmm_done_fn *done, void *data, struct vmm_guest **ret_guest)
 {
-	char text[VMM_ERROR_MAX];
-	struct vmm_guest *g;
+	struct vmm_guest *g = NULL;
 	struct vmm_call *call;
-	int r = vmm_check(v, def, text, sizeof(text));
+	int r = vmm_check(v, def, v->start_why, sizeof(v->start_why));
 
 	if (r < 0) {
-		log_error("guest %s: %s", def->name ? def->name : "", text);
+		log_error("guest %s: %s", def->name ? def->name : "", v->start_why);
 		return r;
 	}
-	if (v->n_guests >= VMM_GUESTS_MAX)
-		return -ENOSPC;
-	r = guest_make(v, def, flags, epoch, migration_id, &g);
-	if (r < 0)
+	r = v->n_guests < VMM_GUESTS_MAX ? guest_make(v, def, flags, epoch, migration_id, &g)
+					 : -ENOSPC;
+	if (r < 0) {
+		snprintf(v->start_why, sizeof(v->start_why), "%s",
+			 r == -EEXIST	? "there is a process of this guest already"
+			 : r == -ENOSPC ? "there are too many guests, or no room for them"
+					: strerror(-r));
 		return r;
+	}
 	call = call_new(g, CALL_START, done, data);
 	r = call ? v->be->start(g, flags, call) : -ENOMEM;
-	if (r < 0) {
-		if (!g->released)
-			v->be->release(g);
-		v->n_guests--;
-		guest_dir_remove(g);
-		guest_forget(g);
-		return r;
-	}
+	if (r < 0)
+		return start_undo(g, r);
 	*ret_guest = g;
 	return 0;
+}
+
+const char *vmm_start_why(const struct vmm *v)
+{
+	return v->start_why;
 }

@@ -344,6 +344,12 @@ def wrong_input_is_named():
         equal(h.state("g1"), "running")
 
 
+def a_program_that_is_not_there_is_named():
+    with Hostd(args=["--program", "/no/such/program"]) as h:
+        has(h.refused("create", h.xml("g1")), "/no/such/program could not be started")
+        equal((h.names("--all"), os.listdir(h.dir + "/run")), ([], ["autostarted"]))
+
+
 def other_uris_are_refused():
     with Hostd() as h:
         for uri, word in (("lxc+unix:///system?socket=" + h.socket, "lxc"),
@@ -493,6 +499,7 @@ CASES = [
     autostart_is_once_for_each_start_of_the_machine,
     a_host_tells_of_itself,
     wrong_input_is_named,
+    a_program_that_is_not_there_is_named,
     other_uris_are_refused,
     a_read_only_connection_reads,
     a_frame_that_makes_no_sense_is_answered_or_ends_its_connection,

@@ -59,6 +59,7 @@ struct qemu_guest {
 	bool recall;  /* a former daemon's: what it was doing has not been asked yet */
 	bool synced;  /* since it was connected, its state has been asked for */
 
+	off_t log_from; /* where its part of the log begins */
 	unsigned int start_flags;
 	struct vmm_call *start;	 /* borrowed, NULL: over */
 	struct vmm_call *resume; /* borrowed: a `cont` that waits for the end of a migration */

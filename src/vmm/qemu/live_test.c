@@ -298,6 +298,47 @@ static void an_emulator_that_does_not_start_says_so(void **state)
 	host_free(h);
 }
 
+/* Starts one that ends at once, with another emulator or machine; why that was is in h->why. */
+static void start_in_vain(struct host *h, const char *emulator, const char *machine)
+{
+	struct guest_def *def = host_def(h);
+
+	free(def->emulator);
+	def->emulator = emulator ? strdup(emulator) : NULL;
+	if (machine) {
+		free(def->machine);
+		def->machine = strdup(machine);
+	}
+	h->n_done = 0;
+	assert_int_equal(vmm_start(h->v, def, 0, 1, NULL, host_done, h, &h->guest), 0);
+	def_free(def);
+	host_await(h, NULL, h->n_done && h->state == VMM_GONE);
+	vmm_guest_free(h->guest);
+	h->guest = NULL;
+}
+
+static void why_it_did_not_start_is_the_emulators_own_word(void **state)
+{
+	struct guest_def *def;
+	struct host *h;
+
+	(void)state;
+	HOST_NEEDS_EMULATOR();
+	h = host_new();
+	start_in_vain(h, NULL, "pc-nonesuch"); /* two lines, and the second one is advice */
+	assert_non_null(strstr(h->why, "unsupported machine type"));
+	start_in_vain(h, "/bin/false", NULL); /* silent: what the one before said is not its word */
+	assert_string_equal(h->why, "the emulator did not start");
+
+	def = host_def(h);
+	free(def->emulator);
+	def->emulator = strdup("/nowhere/emulator");
+	assert_true(vmm_start(h->v, def, 0, 1, NULL, host_done, h, &h->guest) < 0);
+	assert_non_null(strstr(vmm_start_why(h->v), "/nowhere/emulator could not be started"));
+	def_free(def);
+	host_free(h);
+}
+
 /* More of what a definition may have: one of each kind that needs nothing of the host. */
 static struct guest_def *rich_def(const struct host *h, const char *machine)
 {
@@ -400,6 +441,7 @@ int main(void)
 		LIVE_TEST(a_guest_that_writes_faster_than_it_is_sent_arrives_whole),
 		LIVE_TEST(a_stream_that_is_no_guest_is_refused),
 		LIVE_TEST(an_emulator_that_does_not_start_says_so),
+		LIVE_TEST(why_it_did_not_start_is_the_emulators_own_word),
 	};
 
 	return cmocka_run_group_tests_name("vmm/qemu", tests, NULL, NULL);

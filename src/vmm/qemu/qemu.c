@@ -23,8 +23,9 @@
 
 #define PROGRAM "/usr/bin/qemu-system-x86_64"
 #define VERSION_MAX 128u /* octets of what it says of itself */
-#define LOG_TAIL 256u	 /* octets of its log that are looked at */
-#define ACTIONS_MAX 64u	 /* octets of <dir>/actions */
+#define LOG_TAIL 1024u	 /* octets of its log that are looked at */
+#define EMULATOR_SAYS "qemu-system-x86_64: "
+#define ACTIONS_MAX 64u /* octets of <dir>/actions */
 
 struct qemu {
 	char version[VERSION_MAX];
@@ -184,7 +185,9 @@ static int given_init(struct vmm_guest *g, struct given *given)
 			continue;
 		fd = tap_open(&g->def->nics[i]);
 		if (fd < 0) {
-			vmm_guest_set_why(g, fd, "<interface>: no tap could be made: %s",
+			vmm_guest_set_why(g, fd, "<interface>: no tap%s%s: %s",
+					  g->def->nics[i].source ? " in bridge " : "",
+					  g->def->nics[i].source ? g->def->nics[i].source : "",
 					  strerror(-fd));
 			return fd;
 		}
@@ -212,6 +215,27 @@ static int guest_spawn(struct vmm_guest *g)
 	return r;
 }
 
+static int log_open(const struct vmm_guest *g)
+{
+	const char *dir = vmm_options(g->v)->log_dir;
+	char path[PATH_MAX];
+
+	if (!dir || snprintf(path, sizeof(path), "%s/%s.log", dir, g->name) >= (int)sizeof(path))
+		return -1;
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* What is there already is of emulators before, and does not tell why this one ended. */
+static off_t log_end(const struct vmm_guest *g)
+{
+	int fd = log_open(g);
+	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return end > 0 ? end : 0;
+}
+
 static int backend_start(struct vmm_guest *g, unsigned int flags, struct vmm_call *call)
 {
 	struct qemu_guest *qg = guest_init(g);
@@ -222,6 +246,7 @@ static int backend_start(struct vmm_guest *g, unsigned int flags, struct vmm_cal
 	qg->on_crash = g->def->on_crash;
 	qg->start_flags = flags;
 	r = actions_write(g, qg);
+	qg->log_from = log_end(g);
 	if (r == 0)
 		r = guest_spawn(g);
 	if (r < 0)
@@ -243,35 +268,42 @@ static int backend_find(struct vmm_guest *g)
 	return 0;
 }
 
+/* Of all lines the last one that bears the emulator's name, else the last: what follows is advice.
+ */
+static const char *line_of(char *tail)
+{
+	const char *found = NULL, *line = "";
+	char *rest = tail;
+
+	for (char *at = strsep(&rest, "\n"); at; at = strsep(&rest, "\n")) {
+		const char *name = strstr(at, EMULATOR_SAYS);
+
+		found = name ? name + strlen(EMULATOR_SAYS) : found;
+		line = *at ? at : line;
+	}
+	return found ? found : line;
+}
+
 /*
- * The last line that the emulator wrote into its log, without its time and name; "": none. It runs
- * a guest: nothing but letters is taken from it.
+ * The line of its log in which the emulator says why it ended, without its time and name; "": none.
+ * It runs a guest: nothing but letters is taken from it.
  */
 static void log_last(const struct vmm_guest *g, char *text, size_t room)
 {
-	char path[PATH_MAX], tail[LOG_TAIL + 1] = "", *line, *at;
-	int fd;
+	const struct qemu_guest *qg = qemu_of(g);
+	char tail[LOG_TAIL + 1] = "";
+	int fd = log_open(g);
 	ssize_t n;
+	off_t at;
 
 	text[0] = '\0';
-	if (!vmm_options(g->v)->log_dir ||
-	    snprintf(path, sizeof(path), "%s/%s.log", vmm_options(g->v)->log_dir, g->name) >=
-		    (int)sizeof(path))
-		return;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return;
-	if (lseek(fd, -(off_t)LOG_TAIL, SEEK_END) < 0)
-		(void)lseek(fd, 0, SEEK_SET);
-	n = read(fd, tail, LOG_TAIL);
+	at = lseek(fd, 0, SEEK_END) - (off_t)LOG_TAIL;
+	n = pread(fd, tail, LOG_TAIL, at > qg->log_from ? at : qg->log_from);
 	close(fd);
-	while (n > 0 && tail[n - 1] == '\n')
-		n--;
 	tail[n > 0 ? n : 0] = '\0';
-	line = strrchr(tail, '\n');
-	line = line ? line + 1 : tail;
-	at = strstr(line, "qemu-system-x86_64: ");
-	(void)snprintf(text, room, "%s", at ? at + strlen("qemu-system-x86_64: ") : line);
+	(void)snprintf(text, room, "%s", line_of(tail));
 	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
 			*c = '?';
