@@ -95,7 +95,8 @@ static int cred_look(struct rpc_tls_cred *c, const char *what, const char *path,
 
 static bool is_fingerprint(const char *s)
 {
-	return !strncmp(s, "sha256:", 7) && strlen(s + 7) == 64 &&
+	/* The length first: gcc, with sanitizers, takes s + 7 to be beyond what it has. */
+	return strlen(s) == 7 + 64 && !strncmp(s, "sha256:", 7) &&
 	       strspn(s + 7, "0123456789abcdef") == 64;
 }
 
