@@ -96,6 +96,13 @@ static int catch_signals(struct move *m)
 
 /* ---- the command line ---- */
 
+/* cli_fail speaks of nodes. */
+static int xml_fail(const char *path, int err)
+{
+	fprintf(stderr, "drover: migrate: --xml %s: %s\n", path, strerror(err));
+	return CLI_FAILED;
+}
+
 static int read_xml(const char *path, char **ret)
 {
 	FILE *f = strcmp(path, "-") != 0 ? fopen(path, "re") : stdin;
@@ -104,7 +111,7 @@ static int read_xml(const char *path, char **ret)
 	int r;
 
 	if (!f)
-		return cli_fail("migrate", path, errno);
+		return xml_fail(path, errno);
 	text = cli_must(malloc(XML_MAX + 1));
 	n = fread(text, 1, XML_MAX + 1, f);
 	r = ferror(f) ? EIO : n > XML_MAX ? EFBIG : 0;
@@ -114,7 +121,7 @@ static int read_xml(const char *path, char **ret)
 		r = EINVAL;
 	if (r) {
 		free(text);
-		return cli_fail("migrate", path, r);
+		return xml_fail(path, r);
 	}
 	text[n] = '\0';
 	*ret = text;
@@ -312,7 +319,9 @@ static int end(struct move *m, int err)
 	struct move_stats stats;
 
 	move_show_end(m);
-	if (err)
+	if (err && !m->xml) /* Begin was refused: wherever the guest is, it is not from now */
+		truth.verdict = MOVE_IS_HERE;
+	else if (err)
 		move_find_truth(m, &truth);
 	if (truth.verdict == MOVE_IS_THERE &&
 	    ((m->dst && move_read_stats(m, m->dst, true, &stats) && stats.total) ||
