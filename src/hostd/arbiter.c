@@ -95,6 +95,10 @@ static int add_endpoint(struct arbiter *a, const char *word)
 		log_error("etcd endpoint \"%s\": neither http:// nor https://", word);
 		return -EINVAL;
 	}
+	if (strchr(":/", *(strstr(word, "://") + 3))) {
+		log_error("etcd endpoint \"%s\": no host", word);
+		return -EINVAL;
+	}
 	if (a->n_endpoints == ARBITER_ENDPOINTS_MAX) {
 		log_error("etcd endpoints: more than %u", ARBITER_ENDPOINTS_MAX);
 		return -EINVAL;
