@@ -221,7 +221,8 @@ class Pair:
         gives_up = None
         while self.virsh.poll() is None:
             now = time.monotonic()
-            if rule.fired.is_set() and fault.verdict == rpcproxy.DROP and gives_up is None:
+            if (rule.fired.is_set() and fault.verdict == rpcproxy.DROP and gives_up is None
+                    and rule.program == rpcproxy.REMOTE):   # daemons ask again by themselves
                 gives_up = now + GIVES_UP_S
             if now > min(end, gives_up or end):
                 self.virsh.kill()

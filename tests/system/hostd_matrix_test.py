@@ -128,9 +128,9 @@ HEAD = """# Fault matrix
 Made by `make matrix`: unmodified virsh migrates a guest that counts, `virsh migrate --live`, and
 one thing goes wrong at one message. Then daemons that died are started again, and when all is
 quiet it is looked at who counts, and what there is on both hosts. Who stands still or is cut off is
-so for %g s. A fault at a *call* comes when
-that is on its way (the daemon may have read it or not), one at a *reply* when all is done and
-nobody has been told. The last four rows are messages between two daemons of ours.
+so for %g s. A fault at a *call* comes when that is on its way (the daemon may have read it or not),
+one at a *reply* when all is done and nobody has been told. The last four rows, and *peers cut off*,
+are of messages between two daemons of ours.
 
 *moves*, *stays*: one guest, at the destination or the source, its count without gap or overlap; no
 definition, job, port, process, store node or lock is left on either host, and
