@@ -91,11 +91,15 @@ static void failv(struct caller *from, const struct rpc_head *head, int code, co
 		  va_list ap)
 {
 	struct rpc_conn *conn = caller_conn(from);
+	const char *before = preamble(code);
 	char text[RPC_MESSAGE_MAX];
 	struct rpc_error err;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	rpc_error_set(&err, code, from_of(code), "%s%s", preamble(code), text);
+	/* What another daemon said, and is passed on, has it already. */
+	if (!strncmp(text, before, strlen(before)))
+		before = "";
+	rpc_error_set(&err, code, from_of(code), "%s%s", before, text);
 	if (conn)
 		rpc_conn_fail(conn, head, &err);
 }

@@ -172,10 +172,15 @@ static bool prepare_check(struct call *c, const struct guest_def *def,
 	struct host *h = call_host(c);
 	const struct dom *same = dom_find_uuid(&h->doms, def->uuid);
 	const struct dom *named = dom_find_name(&h->doms, def->name);
+	const struct mig_row *row = migrator_find(h->migrator, &cookie->id);
 	char text[512] = "";
 
 	if (memcmp(def->uuid, cookie->uuid, DEF_UUID_SIZE) != 0)
 		call_fail(c, RPC_ERR_INVALID_ARG, "cookie: uuid is not the one in destination_xml");
+	else if (row && row->side == MIG_SOURCE)
+		call_fail(c, RPC_ERR_OPERATION_INVALID,
+			  "domain '%s' is to be moved from this host: it cannot be its destination",
+			  def->name);
 	else if (run_find(h, &cookie->id))
 		call_fail(c, RPC_ERR_OPERATION_INVALID,
 			  "cookie: id is that of a migration that this host takes part in already");

@@ -207,6 +207,29 @@ def a_destination_that_dies_has_nothing_of_it():
         p.is_at(p.a)
 
 
+def what_is_refused_at_once_is_not_called_moved():
+    with pair() as p:
+        p.a.virsh("define", p.a.xml("g1"))
+        p.a.virsh("start", "g1")
+        p.migrate("--live", "g1")
+        # The definition is still here, the guest runs there: by the migration before.
+        said = p.migrate("--live", "g1", status=1)
+        assert "is not running" in said.err and "moved" not in said.out, (said.out, said.err)
+        told = json.loads(p.migrate("--live", "--json", "g1", status=1).out)
+        equal((told["outcome"], told["memory_processed"]), ("stayed", 0))
+        said = p.migrate("--xml", "/no/such/file", "g1", status=1)
+        assert "--xml /no/such/file: No such file" in said.err, said.err
+        equal(p.b.state("g1"), "running")
+
+
+def a_host_is_not_its_own_destination():
+    with pair() as p:
+        p.create()
+        said = p.migrate("--live", "g1", to=p.a, status=1)
+        assert "cannot be its destination" in said.err, said.err
+        p.is_at(p.a)
+
+
 def nobody_who_answers_is_not_taken_for_an_answer():
     with pair() as p:
         p.create(words=FULL)
@@ -329,6 +352,8 @@ if __name__ == "__main__":
         a_killed_client_leaves_the_guest_where_it_is,
         a_source_that_dies_is_asked_when_it_is_back,
         a_destination_that_dies_has_nothing_of_it,
+        what_is_refused_at_once_is_not_called_moved,
+        a_host_is_not_its_own_destination,
         nobody_who_answers_is_not_taken_for_an_answer,
         what_the_destinations_store_refuses_leaves_the_sources_as_it_was,
         a_store_that_cannot_move_it_is_named,
