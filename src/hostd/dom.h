@@ -89,6 +89,7 @@ struct dom {
 	bool autostart;
 	bool incoming; /* is being received; not owned by this host yet */
 	bool found;    /* of a former daemon */
+	bool unserved; /* the store was not told that it runs again: it could not be had */
 	/* Of life.c: what is under way with its process. */
 	bool starting;	    /* until vmm_start's end: its failure is told there */
 	bool ending;	    /* its process and its part of the store are being ended */

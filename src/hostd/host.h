@@ -52,6 +52,9 @@ struct host {
 	int lock_fd;	/* one daemon for a state directory */
 	int failed;	/* < 0: the daemon cannot go on, and says so by its exit status */
 	bool stopping;
+	/* Of life_store.c: the store is to be swept; is being; has to be once more after that. */
+	bool sweep_due, sweeping, sweep_anew;
+	uint64_t store_again_ms; /* not before */
 };
 
 /* What is being done to a guest, for hooks->may. */

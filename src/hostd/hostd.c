@@ -143,6 +143,7 @@ static void on_expire(uv_timer_t *timer)
 	struct hostd *d = timer->data;
 
 	dom_expire(&d->host);
+	life_store_again(&d->host);
 }
 
 static void on_async(uv_async_t *async)
@@ -271,23 +272,6 @@ static int open_vmm(struct hostd *d)
 	return 0;
 }
 
-/* What is in the store of guests that are not there any more. */
-static int sweep(struct host *h)
-{
-	uint8_t(*known)[DEF_UUID_SIZE] = calloc(h->doms.n + 1, sizeof(*known));
-	size_t n = 0;
-	int r;
-
-	if (!known)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < h->doms.n; i++)
-		if (dom_is_active(h->doms.by_uuid[i]))
-			memcpy(known[n++], h->doms.by_uuid[i]->uuid, DEF_UUID_SIZE);
-	r = hstore_sweep(h->store, (const uint8_t(*)[DEF_UUID_SIZE])known, n, NULL, NULL);
-	free(known);
-	return r;
-}
-
 static int open_loop(struct hostd *d)
 {
 	if (uv_loop_init(&d->loop))
@@ -341,7 +325,7 @@ int hostd_open(const struct settings *set, const struct hostd_parts *parts, stru
 	if (!r)
 		r = open_vmm(d);
 	if (!r)
-		r = sweep(h);
+		r = life_sweep(h);
 	if (!r && parts->open)
 		r = parts->open(h);
 	if (!r)

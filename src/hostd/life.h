@@ -53,6 +53,15 @@ void life_destroy(struct host *h, struct dom *d, bool graceful, int reason, life
 /* What ended by itself while a migration forbade to restart it: stays here, and is restarted. */
 void life_again(struct host *h, struct dom *d);
 
+#define LIFE_STORE_AGAIN_MS 2000u /* until a store that could not be had is asked again */
+
+/* Removes from the store what is left of guests that do not run. 0; -ENOMEM; -ENOSPC. */
+int life_sweep(struct host *h);
+/* The same once the store answers again. */
+void life_sweep_later(struct host *h);
+/* To be called often: sweeps what is due, serves guests that are d->unserved. */
+void life_store_again(struct host *h);
+
 /* The daemon ends: nobody is told how what is under way ends. */
 void life_forget_all(struct host *h);
 

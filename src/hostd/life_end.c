@@ -92,7 +92,7 @@ static void ended(struct host *h, struct dom *d)
 		vmm_guest_free(TAKE(d->guest));
 	def_free(TAKE(d->live));
 	d->id = d->domid = -1;
-	d->ending = d->incoming = d->starting = d->found = false;
+	d->ending = d->incoming = d->starting = d->found = d->unserved = false;
 	life_set_state(h, d, DOM_SHUTOFF, d->end_reason);
 	if (told_of)
 		event_lifecycle(h, d, EVENT_STOPPED, stop_detail(d->end_reason));
@@ -118,8 +118,10 @@ static void store_gone(void *data, int err, const char *why, int domid)
 	struct dom *d = op->dom;
 
 	(void)domid;
-	if (err)
-		log_error("domain %s: its part of the store stays: %s", d->name, why);
+	if (err) {
+		log_error("domain %s: its part of the store stays for now: %s", d->name, why);
+		life_sweep_later(h);
+	}
 	ended(h, d);
 	life_op_end(op, 0, "");
 }

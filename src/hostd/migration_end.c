@@ -156,12 +156,10 @@ static void resume_served(void *data, int err, const char *why, int domid)
 	bool stays_paused = s->run && s->run->suspended;
 
 	(void)domid;
-	if (err && err != -ENOENT) {
-		resume_end(s, 1, why);
-		return;
-	}
+	/* A guest goes on without its store, as any does on a host whose store has died. */
+	s->dom->unserved = err && err != -ENOENT;
 	if (err)
-		log_warning("domain %s: the store has no part of it: %s", s->dom->name, why);
+		log_warning("domain %s: goes on, and is not served: %s", s->dom->name, why);
 	if (!s->row.was_running || stays_paused) {
 		life_set_state(s->host, s->dom, DOM_PAUSED, DOM_PAUSED_USER);
 		resume_end(s, 0, "");
@@ -233,8 +231,10 @@ static void store_gone(void *data, int err, const char *why, int domid)
 	struct step *s = data;
 
 	(void)domid;
-	if (err)
-		log_error("domain %s: its part of the store stays: %s", s->row.guest, why);
+	if (err) {
+		log_error("domain %s: its part of the store stays for now: %s", s->row.guest, why);
+		life_sweep_later(s->host);
+	}
 	migrator_gone(s->host->migrator, &s->id);
 	hostd_wake(s->host);
 	step_end(s);

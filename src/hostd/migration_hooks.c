@@ -41,13 +41,14 @@ static bool owner_may(const struct mig_row *row, enum hostd_change what)
 		    row->phase != MIG_ABORTED && row->phase != MIG_ABORTING;
 
 	switch (what) {
-	case HOSTD_SHUTDOWN:
-	case HOSTD_REBOOT:
 	case HOSTD_DESTROY:
 		return here && !row->arbiter;
+	case HOSTD_SHUTDOWN:
+	case HOSTD_REBOOT:
+		return here && row->phase != MIG_SENT && !row->arbiter;
 	case HOSTD_SUSPEND:
 	case HOSTD_RESUME:
-		return here && (row->phase == MIG_BEGUN || row->phase == MIG_PERFORMING);
+		return here && row->phase != MIG_SENT;
 	default:
 		return false;
 	}
@@ -63,6 +64,11 @@ static int may(struct host *h, struct dom *d, enum hostd_change what, char *text
 	if (owner_may(row, what)) {
 		if (run && (what == HOSTD_SUSPEND || what == HOSTD_RESUME))
 			run->suspended = what == HOSTD_SUSPEND;
+		/* Before anything is touched: what may have been sent whole must not be asked for
+		 * while its owner is told that it is gone. */
+		if (run && what == HOSTD_DESTROY && d->guest)
+			(void)migrator_abort(h->migrator, d->uuid, "the guest is destroyed", text,
+					     room);
 		return 0;
 	}
 	snprintf(text, room, "domain '%s' cannot be %s now: it is being migrated %s %s (%s)",
@@ -146,6 +152,7 @@ static void received(struct host *h, struct dom *d, int err, const char *why)
 static void caller_closed(struct host *h, uint64_t caller)
 {
 	migrator_client_closed(h->migrator, caller);
+	p2p_caller_closed(h, caller);
 	p2p_caller_closed(h, caller);
 }
 

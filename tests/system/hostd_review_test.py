@@ -22,7 +22,7 @@ import rpcproxy  # noqa: E402
 from hostd_lib import Hostd  # noqa: E402
 from lib import equal, peers, until  # noqa: E402
 
-TAKEN = 6   # of the program between daemons
+START, COMMIT, TAKEN = 1, 4, 6   # of the program between daemons
 ENV = dict(os.environ, LC_ALL="C")
 
 
@@ -312,6 +312,59 @@ def a_guest_that_crashes_while_it_is_sent_is_restarted_here():
         p.moved()
 
 
+def what_was_destroyed_before_it_was_given_runs_nowhere():
+    with pair() as p:
+        p.create(words="dirty=5")
+        got = []
+
+        def destroy(_link):
+            got.append(p.a.virsh("destroy", "g", status=None).status)
+            return rpcproxy.FORWARD
+        p.rule(0, "call", COMMIT, destroy)
+        end(client(p.a, "migrate", "--live", "g", p.b.uri()), 1)
+        equal(got, [0])
+        until(lambda: p.a.names() + p.b.names() + p.a.processes() + p.b.processes() == [],
+              "it is gone")
+
+
+# ---- a store that is not there ----
+
+def marks(h):
+    """What the daemon has written into the store of its guests: words."""
+    x = h.store.connect()
+    try:
+        return [x.read("/drover/guests/" + name).decode().split()
+                for name in x.ls("/drover/guests")]
+    finally:
+        x.close()
+
+
+def a_guest_goes_on_while_its_store_is_dead():
+    with pair(stores=True) as p:
+        p.create()
+        before = marks(p.a)
+        p.rule(1, "reply", START, lambda _link: p.a.store.kill() and rpcproxy.FORWARD)
+        end(client(p.a, "migrate", "--live", "g", p.b.uri()), 1)
+        equal(p.a.state("g"), "running")
+        n = count(p.a, "g")
+        until(lambda: count(p.a, "g") > n, "it counts")
+        p.a.store.start()
+        until(lambda: int(marks(p.a)[0][2]) > int(before[0][2]), "it is served again", 20)
+        p.a.virsh("migrate", "--live", "g", p.b.uri())
+        p.moved()
+
+
+def what_a_dead_store_was_not_told_it_is_told_later():
+    with pair(stores=True) as p:
+        p.create()
+        p.rule(0, "call", TAKEN, lambda _link: p.a.store.kill() and rpcproxy.FORWARD)
+        p.a.virsh("migrate", "--live", "g", p.b.uri())
+        p.moved()
+        p.a.store.start()
+        until(lambda: not marks(p.a), "nothing is left in the store", 20)
+        equal(len(marks(p.b)), 1)
+
+
 # ---- steps that wait ----
 
 def a_daemon_ends_while_a_migration_waits_for_a_guest():
@@ -355,6 +408,9 @@ CASES = [
     what_was_given_is_not_restarted_by_a_daemon_that_finds_it_dead,
     what_was_given_is_not_started_with_the_host,
     a_guest_that_crashes_while_it_is_sent_is_restarted_here,
+    what_was_destroyed_before_it_was_given_runs_nowhere,
+    a_guest_goes_on_while_its_store_is_dead,
+    what_a_dead_store_was_not_told_it_is_told_later,
     a_daemon_ends_while_a_migration_waits_for_a_guest,
 ]
 
