@@ -153,7 +153,6 @@ static void caller_closed(struct host *h, uint64_t caller)
 {
 	migrator_client_closed(h->migrator, caller);
 	p2p_caller_closed(h, caller);
-	p2p_caller_closed(h, caller);
 }
 
 /* START was never seen, or the journal would know: nobody will ever ask for it. */
