@@ -165,7 +165,7 @@ int vmm_check(struct vmm *v, const struct guest_def *def, char *text, size_t roo
 int vmm_start(struct vmm *v, const struct guest_def *def, unsigned int flags, uint64_t epoch,
 	      const char *migration_id, vmm_done_fn *done, void *data,
 	      struct vmm_guest **ret_guest);
-/* Why vmm_start has just returned an error, in words that name what is wrong. Until the next one. */
+/* Why vmm_start has just returned an error, naming what is wrong. Borrowed until the next one. */
 const char *vmm_start_why(const struct vmm *v);
 
 /* Of a guest that is VMM_GONE, or was only just started and failed: removes its directory. */
