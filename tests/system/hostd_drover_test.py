@@ -37,6 +37,8 @@ class Pair:
 
     def create(self, name="g1", words=""):
         self.a.virsh("create", self.a.xml(name, words))
+        # its memory is written to from its first tick on
+        until(lambda: any(line[0] == "TICK" for line in self.a.ticks(name)), "its first tick")
 
     def argv(self, *words, at=None, to=None):
         """drover migrate from a to b, or from `at` to `to`."""
