@@ -137,7 +137,7 @@ static const struct command {
 	  "a running guest to another daemon, named by its URI",
 	  "GUEST is a name, a uuid or an id; DEST and URI are libvirt's: xen:///system,\n"
 	  "qemu+tls://host/system, qemu+unix:///system?socket=PATH.\n"
-	  "  -c, --connect URI    the source ($LIBVIRT_DEFAULT_URI, else xen:///system)\n"
+	  "  -c, --connect URI    the source ($LIBVIRT_DEFAULT_URI, else this host)\n"
 	  "      --live           while it runs\n"
 	  "      --persistent     it is defined there\n"
 	  "      --undefinesource and no more here\n"
@@ -160,7 +160,7 @@ static const struct command {
 	  "'drover migrations'.\n" },
 	{ "migrations", cli_migrations, "[-c URI] [--open] [--json] [--watch] [ID]",
 	  "migrations a daemon knows: phase, peer, what they wait for",
-	  "  -c, --connect URI  the daemon ($LIBVIRT_DEFAULT_URI, else xen:///system)\n"
+	  "  -c, --connect URI  the daemon ($LIBVIRT_DEFAULT_URI, else this host's)\n"
 	  "  -o, --open         those that are not done\n"
 	  "      --json         for programs\n"
 	  "  -w, --watch        again whenever time has passed\n"

@@ -21,7 +21,6 @@
 
 #define XML_MAX (4u << 20)
 #define SETTLE_MS 30000u
-#define DEFAULT_URI "xen:///system"
 
 enum { OPT_FLAG = 256, OPT_PARAM = 512 };
 enum {
@@ -358,8 +357,7 @@ static int set_downtime(struct move *m)
 
 int cli_migrate(int argc, char **argv)
 {
-	const char *env = getenv("LIBVIRT_DEFAULT_URI");
-	struct move m = { .o = { .connect = env ? env : DEFAULT_URI, .settle_ms = SETTLE_MS },
+	struct move m = { .o = { .connect = move_default_uri(), .settle_ms = SETTLE_MS },
 			  .wake_fd = -1 };
 	int status, r;
 

@@ -104,6 +104,9 @@ void move_print_size(uint64_t octets, char ret[16]);
 
 /* ---- migrate_truth.c ---- */
 
+/* Where the daemon of this host is reached: $LIBVIRT_DEFAULT_URI, else by whose socket is there. */
+const char *move_default_uri(void);
+
 enum move_verdict { MOVE_IS_THERE, MOVE_IS_HERE, MOVE_IS_TWICE, MOVE_IS_NOWHERE, MOVE_IS_UNKNOWN };
 
 struct move_truth {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "cli/migrate.h"
@@ -17,6 +18,19 @@
 #define ASK_MS 3000u  /* for an answer, and for a connection */
 #define AGAIN_MS 200u /* until they are asked again */
 #define STATE_RUNNING 1
+
+const char *move_default_uri(void)
+{
+	const char *env = getenv("LIBVIRT_DEFAULT_URI");
+
+	if (env && *env)
+		return env;
+	/* Of this host's daemon, whichever guests it runs. */
+	return access("/run/libvirt/virtxend-sock", F_OK) < 0 &&
+			       access("/run/libvirt/virtqemud-sock", F_OK) == 0
+		       ? "qemu:///system"
+		       : "xen:///system";
+}
 
 /* What one daemon says. */
 struct side {

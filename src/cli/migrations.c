@@ -14,12 +14,12 @@
 #include "base/own.h"
 #include "cli/command.h"
 #include "cli/config_table.h"
+#include "cli/migrate.h"
 #include "migrate/migrate.h"
 #include "rpc/client.h"
 #include "rpc/peer.h"
 #include "vmm/def.h"
 
-#define DEFAULT_URI "xen:///system"
 #define ASK_MS 10000u
 #define WATCH_MS 500u
 #define ID_SHORT 8   /* digits of an id in the table */
@@ -354,11 +354,10 @@ int cli_migrations(int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ 0 },
 	};
-	const char *env = getenv("LIBVIRT_DEFAULT_URI");
 	struct listing *l = cli_must(calloc(1, sizeof(*l)));
 	int c, status = CLI_USAGE;
 
-	l->connect = env ? env : DEFAULT_URI;
+	l->connect = move_default_uri();
 	while ((c = cli_getopt(argc, argv, "c:ows:h", options, &status)) != -1 && c != '?') {
 		if (c == 'c')
 			l->connect = optarg;

@@ -232,6 +232,21 @@ def a_host_is_not_its_own_destination():
         p.is_at(p.a)
 
 
+def without_a_uri_it_is_this_hosts_daemon():
+    """Whichever of the two that is; its sockets are at fixed places, so on a /run of our own."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        raise lib.Skip("namespaces are not allowed")
+    for files, uri in ((["virtqemud-sock"], "qemu:///system: "), ([], "xen:///system: "),
+                       (["virtqemud-sock", "virtxend-sock"], "xen:///system: ")):
+        p = subprocess.run(
+            ["unshare", "-m", "sh", "-c", "mount --make-rprivate / && mount -t tmpfs none /run && "
+             "mkdir /run/libvirt && cd /run/libvirt && touch . %s && exec %s migrations"
+             % (" ".join(files), os.path.abspath(lib.DROVER))], capture_output=True, text=True,
+            timeout=lib.TIMEOUT, check=False,
+            env={k: v for k, v in os.environ.items() if k != "LIBVIRT_DEFAULT_URI"})
+        assert p.returncode == 1 and uri in p.stderr, (files, p.stderr)
+
+
 def nobody_who_answers_is_not_taken_for_an_answer():
     with pair() as p:
         p.create(words=FULL)
@@ -356,6 +371,7 @@ if __name__ == "__main__":
         a_destination_that_dies_has_nothing_of_it,
         what_is_refused_at_once_is_not_called_moved,
         a_host_is_not_its_own_destination,
+        without_a_uri_it_is_this_hosts_daemon,
         nobody_who_answers_is_not_taken_for_an_answer,
         what_the_destinations_store_refuses_leaves_the_sources_as_it_was,
         a_store_that_cannot_move_it_is_named,
