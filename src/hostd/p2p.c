@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "hostd/params.h"
+#include "hostd/peer.h"
 #include "rpc/client.h"
 #include "rpc/error.h"
 
@@ -33,6 +34,7 @@ struct p2p {
 	uint64_t call, caller; /* the client's */
 	struct mig_id id;
 	struct rpc_client *peer;
+	struct rpc_tls_files files; /* certificates of this host */
 	/* Owned copies of what the client said; NULL: it did not. */
 	char *uri, *dname, *xml, *persist_xml, *migrate_uri;
 	char *name_there; /* owned: its name at the destination */
@@ -147,14 +149,21 @@ static int take_prepared(struct p2p *p, struct rpc_prepare_ret *ret)
 static void on_prepare(uv_work_t *work)
 {
 	struct p2p *p = CONTAINER_OF(work, struct p2p, work);
-	struct rpc_client_options o = { .connect_ms = P2P_CONNECT_MS, .wake_fd = p->wake };
+	struct rpc_client_options o = { .connect_ms = P2P_CONNECT_MS,
+					.wake_fd = p->wake,
+					.tls = &p->files };
+	char text[RPC_MESSAGE_MAX];
 	struct rpc_prepare_args args = { .flags = flags_there(p), .cookie = cookie_of(p) };
 	struct rpc_prepare_ret ret = { 0 };
 	struct params out = { .n = 0 };
 
 	p->prepared = rpc_client_open(p->uri, &o, &p->peer, &p->error);
-	if (p->prepared)
+	if (p->prepared) {
+		snprintf(text, sizeof(text), "%s", p->error.message);
+		rpc_error_set(&p->error, p->error.code, p->error.domain, "%.256s: %s", p->uri,
+			      text);
 		return;
+	}
 	put(&out, "destination_name", p->dname);
 	put(&out, "destination_xml", p->xml);
 	put(&out, "persistent_xml", p->persist_xml);
@@ -370,6 +379,7 @@ void p2p_start(struct call *c, struct dom *d, const struct migration_args *a, co
 	}
 	list_append(&h->migration->p2ps, &p->link);
 	p->host = h;
+	peers_tls_files(h->set, &p->files);
 	p->call = call_id(c);
 	p->caller = call_caller_id(c);
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

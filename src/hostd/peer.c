@@ -315,20 +315,28 @@ static int address_check(const char *address, char *text, size_t room)
 	return EINVAL;
 }
 
+void peers_tls_files(const struct settings *s, struct rpc_tls_files *ret)
+{
+	*ret = (struct rpc_tls_files){ .ca = s->tls_ca, .crl = s->tls_crl };
+	if (s->tls_client_cert) {
+		ret->cert = s->tls_client_cert;
+		ret->key = s->tls_client_key;
+	} else if (has_tls(s)) {
+		ret->cert = s->tls_cert;
+		ret->key = s->tls_key;
+	}
+}
+
 /* A certificate of our own to show to peers. */
 static int cred_load(struct peers *p, char *text, size_t room)
 {
 	const struct settings *s = p->host->set;
-	struct rpc_tls_files files = {
-		.ca = s->tls_ca,
-		.crl = s->tls_crl,
-		.cert = s->tls_client_cert ? s->tls_client_cert : s->tls_cert,
-		.key = s->tls_client_key ? s->tls_client_key : s->tls_key,
-	};
+	struct rpc_tls_files files;
 	int r;
 
 	if (!has_tls(s))
 		return 0;
+	peers_tls_files(s, &files);
 	r = rpc_tls_cred_load(&files, &p->cred, text, room);
 	return r == ENOMEM ? FAULT(-ENOMEM) : r;
 }

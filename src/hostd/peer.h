@@ -10,6 +10,7 @@
 #include "hostd/call.h"
 #include "hostd/host.h"
 #include "migrate/migrate.h"
+#include "rpc/tls.h"
 
 struct peers;
 
@@ -30,6 +31,8 @@ extern const struct proc peer_procs[];
 int peers_open(struct host *h, struct peers **ret, char *text, size_t room);
 /* Closes all links. The loop has to run once more for their handles. Accepts NULL. */
 void peers_close(struct peers *p);
+/* Certificates with which this host calls others; strings are the settings'. */
+void peers_tls_files(const struct settings *s, struct rpc_tls_files *ret);
 
 /* The fingerprint of our own certificate; "": there is none. */
 const char *peers_fingerprint(const struct peers *p);

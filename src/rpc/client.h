@@ -13,6 +13,7 @@
 
 #include "rpc/code.h"
 #include "rpc/error.h"
+#include "rpc/tls.h"
 
 struct rpc_client;
 
@@ -24,6 +25,11 @@ struct rpc_client_options {
 	bool bare;	       /* neither AUTH_LIST nor CONNECT_OPEN: of peers */
 	uint32_t keepalive_ms; /* 0: it asks nothing itself */
 	uint32_t keepalive_count;
+	/*
+	 * Certificates where the URI's pkipath names none, borrowed until it is open; NULL: where
+	 * libvirt has them.
+	 */
+	const struct rpc_tls_files *tls;
 	int wake_fd; /* borrowed: all that waits ends with EINTR once it is readable; <= 0: none */
 	/* procedure and body of an event, borrowed. Called while a function below waits. */
 	void (*event)(void *data, int32_t procedure, const uint8_t *body, size_t len);

@@ -28,7 +28,7 @@ static const char *pki_path(const struct rpc_uri *u, const char *name, char *buf
 static int load_cred(struct rpc_client *c, const struct rpc_uri *u, struct rpc_error *err)
 {
 	char ca[300], cert[300], key[300], text[RPC_CONN_WHY_MAX];
-	const struct rpc_tls_files files = {
+	const struct rpc_tls_files of_uri = {
 		.ca = pki_path(u, "cacert.pem", ca, sizeof(ca)),
 		.cert = pki_path(u, "clientcert.pem", cert, sizeof(cert)),
 		.key = pki_path(u, "clientkey.pem", key, sizeof(key)),
@@ -37,7 +37,8 @@ static int load_cred(struct rpc_client *c, const struct rpc_uri *u, struct rpc_e
 
 	if (c->cred)
 		return 0;
-	r = rpc_tls_cred_load(&files, &c->cred, text, sizeof(text));
+	r = rpc_tls_cred_load(c->o.tls && !*u->pkipath ? c->o.tls : &of_uri, &c->cred, text,
+			      sizeof(text));
 	if (r)
 		rpc_error_set(err, RPC_ERR_GNUTLS, RPC_FROM_RPC, "%s", text);
 	return r;

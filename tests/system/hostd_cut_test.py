@@ -329,6 +329,17 @@ def over_tls_it_moves_there_and_back():
         equal((a.names(), b.names()), (["g"], []))
 
 
+def peer_to_peer_shows_the_hosts_own_certificates():
+    """libvirt's places have none, or others; a URI without pkipath says nothing of them."""
+    with tls_pair() as (a, b):
+        port = b.args[b.args.index("--peer-address") + 1].rpartition(":")[2]
+        a.virsh("create", a.xml("g"))
+        a.virsh("migrate", "--live", "--p2p", "g", "xen+tls://127.0.0.1:%s/system" % port)
+        equal((a.names(), b.names()), ([], ["g"]))
+        why = b.refused("migrate", "--live", "--p2p", "g", "xen+tls://127.0.0.1:1/system")
+        assert "xen+tls://127.0.0.1:1/system: cannot connect" in why, why
+
+
 def a_host_of_another_authority_gets_no_guest():
     with tls_pair("other") as (a, b):
         a.virsh("create", a.xml("g"))
@@ -349,5 +360,6 @@ if __name__ == "__main__":
         without_the_etcd_that_is_configured_it_moves_all_the_same,
         back_and_forth_the_arbiter_keeps_up,
         over_tls_it_moves_there_and_back,
+        peer_to_peer_shows_the_hosts_own_certificates,
         a_host_of_another_authority_gets_no_guest,
     ]))
