@@ -26,24 +26,39 @@ static void started(void *data, struct dom *d, int code, const char *why)
 	dom_release(h, d);
 }
 
-static void granted(void *data, struct dom *d, int code, const char *why)
+/*
+ * What its definition says is of no weight beside what the journal does: a guest that was given
+ * away may run where it went, which somebody has to look at; one whose migration is not settled is
+ * started once it is known that it stays.
+ */
+static bool may_start(struct host *h, struct dom *d)
 {
 	char text[VMM_ERROR_MAX] = "";
+
+	if (h->hooks->is_away && h->hooks->is_away(h, d)) {
+		log_error("domain %s: is not started with the host: it has migrated to another one",
+			  d->name);
+		return false;
+	}
+	if (!h->hooks->may || !h->hooks->may(h, d, HOSTD_START, text, sizeof(text)))
+		return true;
+	log_notice("domain %s: is not started with the host yet: %s", d->name, text);
+	def_free(d->again);
+	d->again = def_copy(d->persistent);
+	return false;
+}
+
+static void granted(void *data, struct dom *d, int code, const char *why)
+{
 	struct host *h = data;
-	struct guest_def *def;
-	bool may;
+	struct guest_def *def = NULL;
 
 	if (code) {
 		log_error("domain %s: cannot be started with the host: %s", d->name, why);
 		return;
 	}
-	/* Who gave it away and then lost its power does not know that it is gone, but the journal.
-	 */
-	may = !h->hooks->may || !h->hooks->may(h, d, HOSTD_START, text, sizeof(text));
-	if (!may)
-		log_error("domain %s: is not started with the host: %s", d->name, text);
-	def = may && d->persistent && !d->removed && !dom_is_active(d) ? def_copy(d->persistent)
-								       : NULL;
+	if (d->persistent && !d->removed && !dom_is_active(d) && may_start(h, d))
+		def = def_copy(d->persistent);
 	if (def)
 		life_start(h, d, def, false, started, h);
 	else

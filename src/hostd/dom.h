@@ -82,8 +82,8 @@ struct dom {
 	int domid;		      /* in the store; -1: it is not there */
 	struct guest_def *live;	      /* owned: what runs; NULL: nothing */
 	struct guest_def *persistent; /* owned: what is defined; NULL: it is transient */
-	struct guest_def *again; /* owned: to be restarted, if it stays here; NULL: it is not */
-	struct vmm_guest *guest; /* borrowed from vmm; NULL: no process */
+	struct guest_def *again;      /* owned: to be started, if it stays here; NULL: it is not */
+	struct vmm_guest *guest;      /* borrowed from vmm; NULL: no process */
 	enum dom_state state;
 	int reason;
 	bool autostart;

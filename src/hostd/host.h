@@ -83,6 +83,8 @@ struct hostd_hooks {
 	int (*may)(struct host *h, struct dom *d, enum hostd_change what, char *text, size_t room);
 	/* With which epoch a guest that is started here runs. 0; a code and text. */
 	int (*epoch)(struct host *h, const uint8_t *uuid, uint64_t *ret, char *text, size_t room);
+	/* Whether it left this host by its last migration, and was not started here since. */
+	bool (*is_away)(struct host *h, const struct dom *d);
 	/* vmm_events of a guest, as they come. changed: true: it is done with, life.c does not
 	 * look at it any more. */
 	bool (*changed)(struct host *h, struct dom *d, enum vmm_state state,

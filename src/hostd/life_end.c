@@ -65,7 +65,7 @@ void life_again(struct host *h, struct dom *d)
 
 	if (!def)
 		return;
-	log_notice("domain %s: ended by itself, and is restarted as its definition says", d->name);
+	log_notice("domain %s: is started again, as its definition says", d->name);
 	life_start(h, d, def, false, restarted, h);
 }
 

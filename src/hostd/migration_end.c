@@ -264,6 +264,8 @@ static void destroy_act(struct step *s)
 	bool source = s->row.side == MIG_SOURCE;
 	int reason = source ? DOM_SHUTOFF_MIGRATED : DOM_SHUTOFF_FAILED;
 
+	if (s->dom)
+		def_free(TAKE(s->dom->again));
 	if (s->dom && source && s->run)
 		job_end(s->host, s->dom, DOM_JOB_COMPLETED, "");
 	if (s->dom && ((s->row.flags & MIG_OFFLINE) || !is_ours(s))) {

@@ -104,6 +104,14 @@ uint64_t migration_epoch(struct host *h, const struct dom *d)
 	return journal_epoch_get(h->journal, d->uuid, &last, &given) ? 0 : last;
 }
 
+static bool is_away(struct host *h, const struct dom *d)
+{
+	uint64_t last = 0;
+	bool given = false;
+
+	return !journal_epoch_get(h->journal, d->uuid, &last, &given) && given;
+}
+
 static bool changed(struct host *h, struct dom *d, enum vmm_state state, enum vmm_reason reason)
 {
 	struct run *run = d->migration;
@@ -181,6 +189,7 @@ const struct hostd_hooks *migration_hooks(void)
 			    1ull << FEATURE_PARAMS,
 		.may = may,
 		.epoch = epoch,
+		.is_away = is_away,
 		.changed = changed,
 		.progress = progress,
 		.stopped = stopped,

@@ -285,16 +285,53 @@ def what_was_given_is_not_started_with_the_host():
         p.create(how="define")
         p.a.virsh("autostart", "g")
         virsh = given_and_unacknowledged(p)
-        p.a.kill()
-        for pid in p.a.processes():     # the host loses its power
-            os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(p.a.dir + "/run")
+        lose_power(p.a)
         end(virsh)
         p.a.start()
         runs_there_alone(p)
         equal(p.a.processes(), [])
         p.proxies[0].mend()
         p.moved()
+
+
+def a_definition_whose_guest_has_moved_is_not_started_with_the_host():
+    with pair() as p:
+        p.create(how="define")
+        p.a.virsh("autostart", "g")
+        p.a.virsh("migrate", "--live", "g", p.b.uri())
+        p.moved()
+        p.a.kill()
+        shutil.rmtree(p.a.dir + "/run")
+        p.a.start()
+        until(lambda: "has migrated to another" in p.a.log(), "that is said")
+        equal((p.a.names(), p.b.names()), ([], ["g"]))
+        p.b.virsh("destroy", "g")
+        p.a.virsh("start", "g")         # its owner knows, from then on the journal does, too
+        lose_power(p.a)
+        p.a.start()
+        until(p.a.names, "it is started with the host")
+
+
+def a_host_that_loses_its_power_while_it_sends_starts_the_guest_with_it():
+    with pair("--peer-timeout-ms", "1000") as p:
+        p.create(words="fill dirty=5", how="define")
+        p.a.virsh("autostart", "g")
+        virsh = client(p.a, "migrate", "--live", "--bandwidth", "1", "g", p.b.uri())
+        until(lambda: busy(p.a) and p.b.processes(), "it is being sent")
+        lose_power(p.a)
+        end(virsh, 1)
+        p.a.start()
+        until(lambda: p.a.names() and p.a.state("g") == "running", "it is started with the host")
+        until(lambda: not p.b.processes(), "nothing is left there")
+        p.a.virsh("migrate", "--live", "g", p.b.uri())
+        p.moved()
+
+
+def lose_power(h):
+    h.kill()
+    for pid in h.processes():
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(h.dir + "/run")
 
 
 def a_guest_that_crashes_while_it_is_sent_is_restarted_here():
@@ -407,6 +444,8 @@ CASES = [
     what_was_given_is_not_restarted_when_it_crashes,
     what_was_given_is_not_restarted_by_a_daemon_that_finds_it_dead,
     what_was_given_is_not_started_with_the_host,
+    a_definition_whose_guest_has_moved_is_not_started_with_the_host,
+    a_host_that_loses_its_power_while_it_sends_starts_the_guest_with_it,
     a_guest_that_crashes_while_it_is_sent_is_restarted_here,
     what_was_destroyed_before_it_was_given_runs_nowhere,
     a_guest_goes_on_while_its_store_is_dead,
