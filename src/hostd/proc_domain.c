@@ -308,6 +308,8 @@ enum { /* VIR_DOMAIN_STATS_* that there are */
        STATS_CPU = 1u << 1,
        STATS_BALLOON = 1u << 2,
        STATS_VCPU = 1u << 3,
+       STATS_KNOWN = STATS_STATE | STATS_CPU | STATS_BALLOON | STATS_VCPU,
+       STATS_ENFORCE = 1u << 31, /* a flag: what there is not is an error */
 };
 
 static void put_stats(const struct dom *d, unsigned int what, struct params *p)
@@ -362,6 +364,11 @@ static void on_stats(struct call *c, void *args)
 	struct dom **v;
 	size_t n = 0;
 
+	if (a->flags & STATS_ENFORCE && a->stats & ~(unsigned int)STATS_KNOWN) {
+		call_fail(c, RPC_ERR_ARGUMENT_UNSUPPORTED, "stats: there are none of 0x%x",
+			  a->stats & ~(unsigned int)STATS_KNOWN);
+		return;
+	}
 	if (!a->doms.doms_len) {
 		reply_stats(c, r->by_name, r->n, a->stats);
 		return;

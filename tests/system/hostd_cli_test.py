@@ -309,6 +309,9 @@ def a_host_tells_of_itself():
         has(h.virsh("domstats").out, "")
         h.virsh("define", h.xml("g1"))
         has(h.virsh("domstats", "--state").out, "Domain: 'g1'", "state.state=5")
+        has(h.refused("domstats", "--block", "--enforce"), "stats", "0x20")
+        h.virsh("domstats", "--state", "--enforce")
+        h.virsh("domstats", "--block")
         equal(h.virsh("vcpucount", "g1", "--maximum", "--config").out.strip(), "1")
         has(h.virsh("domjobinfo", "g1", status=None).out, "None")
 
