@@ -28,6 +28,12 @@ struct program {
 
 static const struct hostd_parts parts = { .open = migration_open, .close = migration_close };
 
+/*
+ * Threads that look names up, connect, and wait for the destinations of migrations from peer to
+ * peer: hosts that do not answer shall not keep others waiting.
+ */
+#define POOL_THREADS "16"
+
 /* A connection is a descriptor, a guest is some: as many as the system lets us have. */
 static void raise_limits(void)
 {
@@ -116,6 +122,7 @@ int main(int argc, char **argv)
 	} else {
 		signal(SIGPIPE, SIG_IGN);
 		raise_limits();
+		setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
 		status = serve(&p) ? 1 : 0;
 	}
 	settings_fini(&p.set);

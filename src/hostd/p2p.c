@@ -236,7 +236,9 @@ static void give_up(struct p2p *p, int code, const char *why)
 static void finished_offline(struct p2p *p)
 {
 	const struct mig_row *row = migrator_find(p->host->migrator, &p->id);
-	bool moved = row && row->outcome == MIG_MOVED && p->prepared != EREMOTEIO;
+	/* What is given only may be given back yet. */
+	bool moved = row && row->phase == MIG_DONE && row->outcome == MIG_MOVED &&
+		     p->prepared != EREMOTEIO;
 
 	if (p->prepared && !moved)
 		give_up(p, p->error.code ? p->error.code : RPC_ERR_OPERATION_FAILED,

@@ -172,6 +172,40 @@ def a_daemon_ends_although_a_peer_does_not_answer():
         equal(p.a.state("g"), "running")
 
 
+def hosts_that_do_not_answer_keep_no_other_migration_waiting():
+    with pair() as p, socket.socket(socket.AF_UNIX) as deaf, contextlib.ExitStack() as stack:
+        deaf.bind(p.a.dir + "/deaf")
+        deaf.listen(20)
+        p.create()
+        clients = []
+        for i in range(8):
+            p.a.virsh("create", p.a.xml("g%d" % i))
+            clients.append(client(p.a, "migrate", "--live", "--p2p", "g%d" % i,
+                                  "xen+unix:///system?socket=%s/deaf" % p.a.dir))
+        for _ in clients:
+            stack.enter_context(deaf.accept()[0])
+        subprocess.run(p.a.argv("migrate", "--live", "g", p.b.uri()), check=True, timeout=10)
+        for virsh in clients:
+            virsh.kill()
+            end(virsh)
+        until(lambda: not any(busy(p.a, "g%d" % i) for i in range(8)), "all are aborted")
+
+
+def what_is_given_back_is_not_called_moved_to_a_peer_to_peer_client():
+    with pair() as p:
+        p.a.virsh("define", p.a.xml("g"))
+
+        def kill(_link):
+            p.b.kill()
+            return rpcproxy.CLOSE
+        p.rule(0, "reply", COMMIT, kill)
+        end(client(p.a, "migrate", "--offline", "--persistent", "--undefinesource", "--p2p", "g",
+                   p.b.uri()), 1)
+        p.b.start()
+        until(lambda: p.a.virsh("start", "g", status=None).status == 0, "it is a's")
+        equal(p.b.names("--all"), [])
+
+
 # ---- what fails at its end ----
 
 def unwritable(h):
@@ -438,6 +472,8 @@ CASES = [
     what_ended_late_aborts_no_other_migration,
     a_definition_that_cannot_be_taken_is_told_to_a_peer_to_peer_client,
     a_daemon_ends_although_a_peer_does_not_answer,
+    what_is_given_back_is_not_called_moved_to_a_peer_to_peer_client,
+    hosts_that_do_not_answer_keep_no_other_migration_waiting,
     a_definition_that_cannot_be_taken_leaves_nothing,
     a_guest_comes_back_while_a_host_that_never_took_it_is_away,
     a_host_that_tells_no_address_is_refused_at_once,
