@@ -67,8 +67,8 @@ static int may(struct host *h, struct dom *d, enum hostd_change what, char *text
 		/* Before anything is touched: what may have been sent whole must not be asked for
 		 * while its owner is told that it is gone. */
 		if (run && what == HOSTD_DESTROY && d->guest)
-			(void)migrator_abort(h->migrator, d->uuid, "the guest is destroyed", text,
-					     room);
+			(void)migrator_abort(h->migrator, d->uuid,
+					     "destroyed while it was being moved", text, room);
 		return 0;
 	}
 	snprintf(text, room, "domain '%s' cannot be %s now: it is being migrated %s %s (%s)",
