@@ -27,8 +27,6 @@
 #include "hostd/settings.h"
 #include "migrate/journal.h"
 
-DEFINE_CLEANUP(struct guest_def *, def_free)
-
 /* ---- runs ---- */
 
 struct run *run_find(struct host *h, const struct mig_id *id)
