@@ -161,7 +161,8 @@ static void resume_served(void *data, int err, const char *why, int domid)
 	if (err)
 		log_warning("domain %s: goes on, and is not served: %s", s->dom->name, why);
 	if (!s->row.was_running || stays_paused) {
-		life_set_state(s->host, s->dom, DOM_PAUSED, DOM_PAUSED_USER);
+		if (s->dom->reason == DOM_PAUSED_MIGRATION)
+			life_set_state(s->host, s->dom, DOM_PAUSED, DOM_PAUSED_USER);
 		resume_end(s, 0, "");
 		return;
 	}

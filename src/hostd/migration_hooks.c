@@ -112,13 +112,29 @@ static bool is_away(struct host *h, const struct dom *d)
 	return !journal_epoch_get(h->journal, d->uuid, &last, &given) && given;
 }
 
+/* A guest that its host stopped for an I/O error is not sent on, where the client asked for that.
+ */
+static void io_error(struct host *h, struct run *run)
+{
+	const struct mig_row *row = migrator_find(h->migrator, &run->id);
+	char text[256];
+
+	if (!row || row->side != MIG_SOURCE || !(row->flags & MIG_ABORT_ON_ERROR))
+		return;
+	run->suspended = true; /* it stays stopped here: it would meet the error again */
+	(void)migrator_abort(h->migrator, row->uuid, "the guest met an I/O error", text,
+			     sizeof(text));
+}
+
 static bool changed(struct host *h, struct dom *d, enum vmm_state state, enum vmm_reason reason)
 {
 	struct run *run = d->migration;
 
 	if (run && state != VMM_GONE)
 		run_answers(run);
-	else if (run)
+	if (run && state == VMM_PAUSED && reason == VMM_IO_ERROR)
+		io_error(h, run);
+	else if (run && state == VMM_GONE)
 		migrator_guest_died(h->migrator, &run->id,
 				    reason == VMM_SHUTDOWN  ? "the guest switched itself off"
 				    : reason == VMM_BY_USER ? "the guest was destroyed"

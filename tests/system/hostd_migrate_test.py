@@ -62,7 +62,7 @@ def pair():
 
 
 LIVE = 1
-PERSIST, UNDEFINE, PAUSED, OFFLINE, UNSAFE = 8, 16, 32, 1024, 512
+PERSIST, UNDEFINE, PAUSED, OFFLINE, UNSAFE, ABORT_ON_ERROR = 8, 16, 32, 1024, 512, 4096
 
 
 def a_guest_moves_and_both_ends_tell():
@@ -190,12 +190,12 @@ def a_guest_that_is_there_already_is_refused():
         p.quiet()
 
 
-def start_slow(p, dom, params=None):
+def start_slow(p, dom, params=None, flags=LIVE):
     """A migration on a thread of its own, until the guest's memory is on its way."""
     result = []
     until(lambda: len(p.a.ticks(dom.name())) > 2, "memory that is full")
     t = threading.Thread(
-        target=lambda: result.append(code(dom.migrate3, p.conns[1], params or SLOW, LIVE)))
+        target=lambda: result.append(code(dom.migrate3, p.conns[1], params or SLOW, flags)))
     t.start()
     until(lambda: dom.jobStats().get("memory_processed", 0) > 0, "memory on its way")
     return t, result
@@ -220,6 +220,21 @@ def a_slow_migration_is_watched_and_aborted():
         equal((p.names(), dom.state()[0]), ([["g1"], []], libvirt.VIR_DOMAIN_RUNNING))
         p.quiet()
         assert said
+
+
+def an_io_error_calls_it_off_where_that_was_asked_for():
+    for flags, there in ((LIVE | ABORT_ON_ERROR, False), (LIVE, True)):
+        with pair() as p:
+            dom = p.conns[0].createXML(definition(
+                p.a, "g1", words="fill tick=20 ioerror=80").replace("'MiB'>4", "'MiB'>16"))
+            t, result = start_slow(p, dom, {"bandwidth": 8}, flags)
+            t.join(lib.TIMEOUT)
+            equal((len(result), bool(result and result[0][0])), (1, not there))
+            equal(p.names(), [[], ["g1"]] if there else [["g1"], []])
+            if not there:
+                assert "I/O error" in result[0][1], result
+                equal(dom.state(), [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR])
+            p.quiet()
 
 
 def a_slow_migration_is_hastened():
@@ -266,6 +281,7 @@ CASES = [
     what_is_not_there_is_refused_by_name,
     a_guest_that_is_there_already_is_refused,
     a_slow_migration_is_watched_and_aborted,
+    an_io_error_calls_it_off_where_that_was_asked_for,
     a_slow_migration_is_hastened,
     many_move_both_ways_at_once,
 ]

@@ -25,6 +25,7 @@ struct simguest_words {
 	uint32_t dirty;		/* dirty=N: pages written in each tick */
 	uint64_t crash, reboot; /* crash=N, reboot=N: at that tick; 0: never */
 	uint64_t poweroff;	/* poweroff=N: switches itself off */
+	uint64_t ioerror;	/* ioerror=N: is stopped as for an I/O error */
 	bool deaf;		/* deaf: asked to shut down, it does not */
 	bool fill;		/* fill: all pages have something in them */
 };

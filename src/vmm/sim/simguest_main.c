@@ -92,6 +92,7 @@ static void words_read(struct simguest *g, const char *words)
 	w->crash = word_number(words, "crash", 0, UINT64_MAX);
 	w->reboot = word_number(words, "reboot", 0, UINT64_MAX);
 	w->poweroff = word_number(words, "poweroff", 0, UINT64_MAX);
+	w->ioerror = word_number(words, "ioerror", 0, UINT64_MAX);
 	w->deaf = word_is_there(words, "deaf");
 	w->fill = word_is_there(words, "fill");
 }

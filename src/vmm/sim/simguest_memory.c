@@ -128,6 +128,8 @@ void simguest_tick(struct simguest *g)
 		simguest_end(g, "crash", 3);
 	else if (cpu->ticks == g->words.poweroff)
 		simguest_end(g, "shutdown", 0);
+	else if (cpu->ticks == g->words.ioerror)
+		simguest_enter(g, SIM_PAUSED, VMM_IO_ERROR);
 	else if (cpu->ticks == g->words.reboot)
 		simguest_reboot(g);
 }
