@@ -95,6 +95,7 @@ static void failv(struct caller *from, const struct rpc_head *head, int code, co
 	char text[RPC_MESSAGE_MAX];
 	struct rpc_error err;
 
+	assert(fmt); /* which a sanitizer's build doubts */
 	vsnprintf(text, sizeof(text), fmt, ap);
 	/* What another daemon said, and is passed on, has it already. */
 	if (!strncmp(text, before, strlen(before)))
@@ -259,6 +260,18 @@ static bool is_allowed(struct caller *from, const struct rpc_head *head, const s
 }
 
 /* Everything that can be said without knowing what the call is about. NULL: it has failed. */
+static void fail_unknown(struct caller *from, const struct rpc_head *head)
+{
+	const char *name = head->program == RPC_PROGRAM ? rpc_proc_name(head->procedure) : NULL;
+
+	if (name)
+		fail_frame(from, head, RPC_ERR_NO_SUPPORT, "%s (procedure %d) is not served", name,
+			   (int)head->procedure);
+	else
+		fail_frame(from, head, RPC_ERR_NO_SUPPORT, "unknown procedure: %d",
+			   (int)head->procedure);
+}
+
 static const struct proc *check(struct host *h, struct caller *from, const struct rpc_frame *f,
 				const struct rpc_proc **ret_what)
 {
@@ -275,8 +288,7 @@ static const struct proc *check(struct host *h, struct caller *from, const struc
 	else if (head->type == RPC_CALL_FDS)
 		fail_frame(from, head, RPC_ERR_NO_SUPPORT, "descriptors with a call");
 	else if (!p || !*ret_what)
-		fail_frame(from, head, RPC_ERR_NO_SUPPORT, "unknown procedure: %d",
-			   (int)head->procedure);
+		fail_unknown(from, head);
 	else if (h->n_calls >= CALLS_MAX)
 		fail_frame(from, head, RPC_ERR_OPERATION_FAILED, "too many calls are under way");
 	else if (is_allowed(from, head, p, (*ret_what)->name))

@@ -23,6 +23,9 @@ const struct rpc_proc *rpc_proc_find(uint32_t program, int32_t number);
 /* The table, in order of numbers. */
 const struct rpc_proc *rpc_proc_table(uint32_t program, size_t *ret_n);
 
+/* "domain-attach-device" of any procedure of libvirt's, served or not; NULL: a later libvirt's. */
+const char *rpc_proc_name(int32_t number);
+
 #define RPC_PROC_SIZE_MAX 512u /* octets: every args_size and ret_size is at most that */
 
 #endif
