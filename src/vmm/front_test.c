@@ -28,6 +28,8 @@ static void a_process_has_nothing_of_the_daemons(void **state)
 	assert_null(strstr(text, "200"));
 	assert_non_null(strstr(text, "leads\n"));
 	assert_non_null(strstr(text, "deep/run/00000000-0000-0000-0000-000000000001\n"));
+	if (!strstr(text, "SigIgn:\t0000000000000000"))
+		print_error("# the process said: %s\n", text);
 	assert_non_null(strstr(text, "SigIgn:\t0000000000000000"));
 	free(text);
 	signal(SIGUSR1, SIG_DFL);
