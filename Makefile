@@ -55,7 +55,7 @@ clang:
 	tools/check.py --only clang
 
 tidy:
-	tools/check.py --only tidy,clang-tidy,format
+	ANALYZER_NODES=225000 tools/check.py --only tidy,clang-tidy,format
 
 install: build
 	meson install -C $(BUILD)

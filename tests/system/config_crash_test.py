@@ -31,7 +31,7 @@ EVERY = int(os.environ.get("CRASH_EVERY", 0))
 ONLY = os.environ.get("CRASH_ONLY", "")
 # Each death is a start of the program, which costs a sanitizer ten times as much.
 SANITIZED = "-fsanitize" in open(build_dir() + "/build.ninja").read()
-SPARSER = 10 if SANITIZED else 1
+SPARSER = 20 if SANITIZED else 2
 # Of these every system call is tried in a sample, too: one with directories of its own, and one
 # that shares a directory with others.
 WHOLE = ("vbd", "usbdev")
