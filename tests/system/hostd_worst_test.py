@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""What a reviewer of the hand-over between two drover-hostd broke, each once: clients that vanish
-in the middle of a peer to peer migration, guests that would have been started where they were
+"""The worst instants of a hand-over between two drover-hostd, each of which broke it once: clients
+that vanish in the middle of a peer to peer migration, guests that would have been started where they were
 given away, daemons that end while steps wait.
 
-Usage: hostd_review_test.py [--only CASE]...
+Usage: hostd_worst_test.py [--only CASE]...
 """
 import contextlib
 import os
