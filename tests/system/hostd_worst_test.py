@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The worst instants of a hand-over between two drover-hostd, each of which broke it once: clients
-that vanish in the middle of a peer to peer migration, guests that would have been started where they were
-given away, daemons that end while steps wait.
+that vanish in the middle of a peer to peer migration, guests that would have been started where
+they were given away, daemons that end while steps wait.
 
 Usage: hostd_worst_test.py [--only CASE]...
 """
