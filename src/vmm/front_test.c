@@ -3,16 +3,21 @@
  * The front alone, with a backend whose guests are shells: directories, processes, calls and their
  * ends, and what is never touched.
  */
+#include <sys/syscall.h>
+
 #include "vmm/shell_test.h"
 
 static void a_process_has_nothing_of_the_daemons(void **state)
 {
 	char path[128], *text;
-	int leak = dup(0); /* not close-on-exec */
+	int leak = dup(0);				     /* not close-on-exec */
+	const uintptr_t ignored[8] = { (uintptr_t)SIG_IGN }; /* the handler is the first field */
 
 	(void)state;
 	assert_true(dup2(leak, 200) == 200);
 	signal(SIGUSR1, SIG_IGN);
+	/* one that the C library keeps for itself, as some harnesses leave it */
+	assert_int_equal(syscall(SYS_rt_sigaction, 32, ignored, NULL, 8), 0);
 	/* the descriptors, the session, the directory, what is ignored */
 	script = "echo fds $(ls /proc/$$/fd) end; ps -o sid= -p $$ | grep -qx \" *$$\" && echo "
 		 "leads; pwd; grep SigIgn /proc/$$/status; exit 0";
@@ -28,8 +33,6 @@ static void a_process_has_nothing_of_the_daemons(void **state)
 	assert_null(strstr(text, "200"));
 	assert_non_null(strstr(text, "leads\n"));
 	assert_non_null(strstr(text, "deep/run/00000000-0000-0000-0000-000000000001\n"));
-	if (!strstr(text, "SigIgn:\t0000000000000000"))
-		print_error("# the process said: %s\n", text);
 	assert_non_null(strstr(text, "SigIgn:\t0000000000000000"));
 	free(text);
 	signal(SIGUSR1, SIG_DFL);
