@@ -28,13 +28,16 @@
 static int add_backends(struct hstore_seat *s, const char *types, size_t len, uint16_t domid,
 			char (*paths)[96], size_t *ret_n)
 {
-	size_t n = 0;
+	size_t n = 0, type_len;
+	char type[33];
 
 	seat_begin(s);
-	for (size_t at = 0; at < len && n < BACKEND_TYPES_MAX; at += strlen(types + at) + 1) {
-		if (strlen(types + at) > 32)
+	for (size_t at = 0; at < len && n < BACKEND_TYPES_MAX; at += type_len + 1) {
+		type_len = strlen(types + at);
+		if (type_len >= sizeof(type))
 			continue;
-		snprintf(paths[n], sizeof(paths[n]), BACKENDS "/%s/%u", types + at, domid);
+		memcpy(type, types + at, type_len + 1);
+		snprintf(paths[n], sizeof(paths[n]), BACKENDS "/%s/%u", type, domid);
 		seat_add(s, XS_DIRECTORY, paths[n++], NULL, 0);
 	}
 	*ret_n = n;
