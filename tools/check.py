@@ -208,7 +208,7 @@ def stage_others(stage):
 
 def stage_asan(stage):
     if build(stage, 'build-asan', '-Db_sanitize=address,undefined', '-Db_lundef=false'):
-        stage.meson('build-asan', 'unit', 'system')
+        stage.meson('build-asan', 'unit', 'system', jobs=int(JOBS) + 1)
         for program in sorted(glob.glob('build-asan/tests/sim/scenarios_*', root_dir=ROOT)):
             if os.access(os.path.join(ROOT, program), os.X_OK) and not program.endswith('.p'):
                 stage.tap(program)
@@ -216,7 +216,7 @@ def stage_asan(stage):
 
 
 def stage_fuzz(stage):
-    stage.tap('tests/fuzz/run.py', '--build', 'build-fuzz', '--seconds', '12')
+    stage.tap('tests/fuzz/run.py', '--build', 'build-fuzz', '--seconds', '8')
 
 
 def stage_bench(stage):
