@@ -28,7 +28,7 @@ SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 30)))
 EVERY = int(os.environ.get("CRASH_EVERY", 0))
 # Each death is a start of the program, which costs a sanitizer ten times as much.
 SANITIZED = "-fsanitize" in open(build_dir() + "/build.ninja").read()
-SAMPLE = (25     # of the calls of one operation) // (5 if SANITIZED else 1)
+SAMPLE = 5 if SANITIZED else 25     # of the calls of one operation
 GUEST = "deadbeef-0000-4000-8000-000000000001"
 OTHER = "deadbeef-0000-4000-8000-000000000002"
 
