@@ -154,6 +154,22 @@ static void progress(struct qemu_guest *qg, struct json_object *ret)
 
 static void poll_due(struct vmm_timer *t);
 
+/*
+ * The event of a sending's end may come just before an answer that was made up before it, and that
+ * would be believed for ever: what QEMU says later counts.
+ */
+static bool ended_unheard(struct qemu_guest *qg, struct json_object *ret)
+{
+	const char *status = qmp_text(ret, "status");
+	enum qemu_mig mig = status ? qemu_mig_of(status) : QEMU_MIG_NONE;
+
+	if (!qg->g->sending || qg->send_err || mig == qg->mig ||
+	    (mig != QEMU_MIG_COMPLETED && mig != QEMU_MIG_FAILED && mig != QEMU_MIG_CANCELLED))
+		return false;
+	qemu_transfer_entered(qg, mig);
+	return true;
+}
+
 static void poll_answered(void *data, struct json_object *ret, int err, const char *why)
 {
 	struct qemu_guest *qg = data;
@@ -169,7 +185,7 @@ static void poll_answered(void *data, struct json_object *ret, int err, const ch
 		return;
 	}
 	progress(qg, ret);
-	if (qg->mig == QEMU_MIG_ACTIVE && !qg->g->stopped && qg->g->sending)
+	if (!ended_unheard(qg, ret) && qg->mig == QEMU_MIG_ACTIVE && qg->g->sending)
 		vmm_timer_set(qg->g->v, &qg->poll, QEMU_POLL_MS, poll_due);
 }
 
@@ -183,7 +199,7 @@ static void poll_due(struct vmm_timer *t)
 {
 	struct qemu_guest *qg = CONTAINER_OF(t, struct qemu_guest, poll);
 
-	if ((qg->g->sending && !qg->g->stopped) || qg->mig == QEMU_MIG_COMPLETED)
+	if (qg->g->sending || qg->mig == QEMU_MIG_COMPLETED)
 		poll_now(qg);
 }
 
