@@ -100,9 +100,17 @@ def started(argv, env=None, **more):
 
 
 def next_line(p, timeout=TIMEOUT):
-    """The next line of a started program."""
-    assert select.select([p.stdout], [], [], timeout)[0], "no line in %d s" % timeout
-    return p.stdout.readline().rstrip("\n")
+    """The next line of a started program: octet by octet, for what a buffer had taken of the one
+    after it would not be waited for."""
+    fd, line, end = p.stdout.fileno(), b"", time.monotonic() + timeout
+    while not line.endswith(b"\n"):
+        left = max(0, end - time.monotonic())
+        assert select.select([fd], [], [], left)[0], "no line in %d s" % timeout
+        octet = os.read(fd, 1)
+        if not octet:
+            break
+        line += octet
+    return line.decode(errors="replace").rstrip("\n")
 
 
 @contextlib.contextmanager
