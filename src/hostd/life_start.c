@@ -17,9 +17,9 @@
 #include "hostd/event.h"
 #include "hostd/life_own.h"
 #include "hostd/store.h"
-#include "hostd/xl_config.h"
 #include "hostd/xml.h"
 #include "rpc/error.h"
+#include "vmm/xl_config.h"
 
 static void text_freep(char **p)
 {
@@ -137,16 +137,16 @@ static void stored(void *data, int err, const char *why, int domid)
 static void start_store(struct life_op *op)
 {
 	CLEANUP(text_free) char *json = NULL;
+	char text[VMM_ERROR_MAX] = "";
 	struct host *h = op->host;
-	struct xml_error err;
 	size_t len = 0;
 	int r = 0;
 
 	if (!hstore_is_none(h->store)) {
-		r = xl_config_print(op->dom->live, &json, &len, &err);
+		r = xl_config_print(op->dom->live, &json, &len, text, sizeof(text));
 		if (r) {
-			start_failed(op, r < 0 ? life_code(r) : err.code,
-				     r < 0 ? strerror(-r) : err.text);
+			start_failed(op, r < 0 ? life_code(r) : RPC_ERR_CONFIG_UNSUPPORTED,
+				     r < 0 ? strerror(-r) : text);
 			return;
 		}
 	}

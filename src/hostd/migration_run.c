@@ -16,8 +16,8 @@
 #include "hostd/migration.h"
 #include "hostd/settings.h"
 #include "hostd/store.h"
-#include "hostd/xl_config.h"
 #include "hostd/xml.h"
+#include "vmm/xl_config.h"
 
 /* What a callback of store or pool is given: the migration may be over when it comes. */
 struct later {
@@ -114,11 +114,10 @@ static void incoming_started(void *data, struct dom *d, int code, const char *wh
  */
 static void prepare_store(struct step *s, const struct guest_def *def)
 {
-	struct xml_error err;
-	char *json = NULL;
+	char text[VMM_ERROR_MAX], *json = NULL;
 	size_t len;
 
-	if (hstore_is_none(s->host->store) || xl_config_print(def, &json, &len, &err))
+	if (hstore_is_none(s->host->store) || xl_config_print(def, &json, &len, text, sizeof(text)))
 		return;
 	hstore_prepare(s->host->store, s->row.uuid, s->row.epoch + 1, json, len, NULL, NULL);
 	free(json);
@@ -304,17 +303,17 @@ void run_import(struct run *run, const struct mig_effect *e)
 	unsigned int flags = e->row->flags & MIG_UNSAFE ? HSTORE_UNSAFE : 0;
 	CLEANUP(text_free) char *json = NULL;
 	struct later *l = later_new(run);
-	struct xml_error err = { 0, "no memory" };
+	char text[VMM_ERROR_MAX] = "no memory";
 	size_t len = 0;
 	int r = l ? 0 : -ENOMEM;
 
 	if (!r && run->dom && run->dom->live && !hstore_is_none(run->host->store))
-		r = xl_config_print(run->dom->live, &json, &len, &err);
+		r = xl_config_print(run->dom->live, &json, &len, text, sizeof(text));
 	if (!r)
 		r = hstore_import(run->host->store, run->uuid, e->row->epoch + 1, flags, e->blob,
 				  e->blob_len, json, len, on_imported, l);
 	if (!r)
 		return;
 	later_free(l);
-	migrator_imported(run->host->migrator, &run->id, r < 0 ? r : -EINVAL, err.text);
+	migrator_imported(run->host->migrator, &run->id, r < 0 ? r : -EINVAL, text);
 }

@@ -80,7 +80,7 @@ enum {
 
 /*
  * A guest is about to start: a new domain, introduced, with its keys and record. json: its
- * configuration as libxl's JSON (hostd/xl_config.h), len octets, copied. Whatever there is of the
+ * configuration as libxl's JSON (vmm/xl_config.h), len octets, copied. Whatever there is of the
  * guest from an epoch that is not later is removed first, so it may be repeated. -EINVAL: the
  * configuration, with line and field; -ESTALE: the store has a later epoch of it; -EEXIST: another
  * host has it in the same store. A failure leaves nothing.

@@ -16,9 +16,9 @@
 #include <cmocka.h>
 
 #include "config/json.h"
-#include "hostd/xl_config.h"
 #include "hostd/xml.h"
 #include "hostd/xml_test.h"
+#include "vmm/xl_config.h"
 
 #define FILES_MAX 64
 #define FILE_MAX 65536
@@ -155,11 +155,10 @@ static void check_libxl(struct document *doc)
 	struct guest_def *def = test_parse(doc->text);
 	struct json_object *config = NULL;
 	struct conf_err why = { "" };
-	struct xml_error err = { 0, "" };
-	char *json = NULL, *again = NULL;
+	char text[XML_ERROR_MAX], *json = NULL, *again = NULL;
 	size_t len = 0, again_len = 0;
 
-	assert_int_equal(xl_config_print(def, &json, &len, &err), 0);
+	assert_int_equal(xl_config_print(def, &json, &len, text, sizeof(text)), 0);
 	assert_int_equal(strlen(json), len);
 	file_is(doc->name, ".json", json);
 	assert_int_equal(conf_json_read(json, len, &why, &config), 0);

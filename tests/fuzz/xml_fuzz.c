@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "config/json.h"
-#include "hostd/xl_config.h"
 #include "hostd/xml.h"
+#include "vmm/xl_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,13 +65,13 @@ static void check_print(const struct guest_def *def, int id, unsigned int flags)
 static void check_libxl(const struct guest_def *def)
 {
 	struct json_object *config = NULL;
-	struct xml_error err = { 0, "" };
+	char text[XML_ERROR_MAX] = "";
 	struct conf_err why = { "" };
 	char *json = NULL;
 	size_t len = 0;
 
-	if (xl_config_print(def, &json, &len, &err)) {
-		must(err.code && *err.text, "libxl's configuration is refused without a line");
+	if (xl_config_print(def, &json, &len, text, sizeof(text))) {
+		must(*text, "libxl's configuration is refused without a line");
 		return;
 	}
 	must(!conf_json_read(json, len, &why, &config), "libxl's configuration is none");

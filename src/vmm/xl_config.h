@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A definition as libxl's configuration, in the JSON of its records (docs/config.md): what the
- * store is told of a guest. Of a guest of another kind than Xen's, devices get Xen's names, and
+ * store and libxl are told of a guest. Of a guest of another kind than Xen's, devices get Xen's names, and
  * what Xen has no word for is left out: its backend knows it.
  */
-#ifndef DROVER_HOSTD_XL_CONFIG_H
-#define DROVER_HOSTD_XL_CONFIG_H
+#ifndef DROVER_VMM_XL_CONFIG_H
+#define DROVER_VMM_XL_CONFIG_H
 
 #include <stddef.h>
 
-#include "hostd/xml.h"
 #include "vmm/def.h"
 
 /*
  * Prints it; *ret_json is to be freed, with a NUL that *ret_len does not count. > 0: EINVAL, of
- * domains of type 'xen' only: libxl has no word for it, err names the element. < 0: -ENOMEM.
+ * domains of type 'xen' only: libxl has no word for it, text (room octets) names the element. < 0: -ENOMEM.
  */
 int xl_config_print(const struct guest_def *def, char **ret_json, size_t *ret_len,
-		    struct xml_error *err);
+		    char *text, size_t room);
 
 #endif

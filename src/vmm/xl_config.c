@@ -3,7 +3,7 @@
  * From a definition to libxl's configuration, field by field. The first failure stays, and nothing
  * is set after it.
  */
-#include "hostd/xl_config.h"
+#include "vmm/xl_config.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,8 @@
 struct making {
 	const struct guest_def *def;
 	struct json_object *config;
-	struct xml_error *err;
+	char *text; /* borrowed, room octets: why it was refused */
+	size_t room;
 	int r;
 };
 
@@ -35,9 +36,8 @@ static void refuse(struct making *m, const char *fmt, ...)
 	if (m->r)
 		return;
 	va_start(args, fmt);
-	(void)vsnprintf(m->err->text, sizeof(m->err->text), fmt, args);
+	(void)vsnprintf(m->text, m->room, fmt, args);
 	va_end(args);
-	m->err->code = XML_ERR_CONFIG_UNSUPPORTED;
 	m->r = EINVAL;
 }
 
@@ -394,11 +394,11 @@ static void make_channels(struct making *m)
 	}
 }
 
-int xl_config_print(const struct guest_def *def, char **ret_json, size_t *ret_len,
-		    struct xml_error *err)
+int xl_config_print(const struct guest_def *def, char **ret_json, size_t *ret_len, char *text,
+		    size_t room)
 {
 	CLEANUP_JSON struct json_object *config = conf_json_new(schema_domain_config());
-	struct making m = { .def = def, .config = config, .err = err };
+	struct making m = { .def = def, .config = config, .text = text, .room = room };
 
 	if (!config)
 		return -ENOMEM;
