@@ -51,6 +51,7 @@ struct vmm_guest {
 	char *dir; /* owned */
 	int dir_fd;
 	struct guest_def *def; /* owned; NULL of a guest found again */
+	int domid, domid_wish; /* -1: none; domid is the backend's to set */
 
 	pid_t pid; /* 0: no process yet */
 	int pidfd; /* -1: none, or over */

@@ -52,6 +52,16 @@ int vmm_guest_pid(const struct vmm_guest *g)
 	return g->pid;
 }
 
+int vmm_guest_domid(const struct vmm_guest *g)
+{
+	return g->domid;
+}
+
+void vmm_set_domid_wish(struct vmm_guest *g, int domid)
+{
+	g->domid_wish = domid;
+}
+
 const char *vmm_guest_dir(const struct vmm_guest *g)
 {
 	return g->dir;

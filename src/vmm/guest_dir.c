@@ -42,6 +42,7 @@ struct vmm_guest *guest_new(struct vmm *v, const uint8_t uuid[DEF_UUID_SIZE])
 	vmm_timer_init(&g->kill_timer);
 	g->v = v;
 	g->dir_fd = g->pidfd = g->exit_io.fd = -1;
+	g->domid = g->domid_wish = -1;
 	memcpy(g->uuid, uuid, sizeof(g->uuid));
 	def_uuid_print(uuid, text);
 	g->priv = calloc(1, v->be->guest_size ? v->be->guest_size : 1);

@@ -130,11 +130,16 @@ enum { /* vmm_can */
        VMM_CAN_DOWNTIME = 1u << 4,
        VMM_CAN_CANCEL = 1u << 5,
        VMM_CAN_REBOOT = 1u << 6,
+       /*
+	* A guest is a domain of real Xen, whose part of the store, record and introduction are
+	* libxl's: made before the guest is ready or received, gone before it is VMM_GONE.
+	*/
+       VMM_OWNS_STORE = 1u << 7,
 };
 
 /*
- * Opens a backend, "sim" or "qemu", and finds its guests. events and its data are borrowed until
- * vmm_free. -EINVAL: no such backend; or the system's error; logged.
+ * Opens a backend, "sim", "qemu" or "xl", and finds its guests. events and its data are borrowed
+ * until vmm_free. -EINVAL: no such backend; or the system's error; logged.
  */
 int vmm_open(const char *backend, const struct vmm_options *opt, const struct vmm_events *events,
 	     void *data, struct vmm **ret);
@@ -181,6 +186,16 @@ uint64_t vmm_guest_epoch(const struct vmm_guest *g);
 /* "" : it was not received for a migration, or that is over (vmm_set_epoch). */
 const char *vmm_guest_migration_id(const struct vmm_guest *g);
 int vmm_guest_pid(const struct vmm_guest *g);
+/*
+ * VMM_OWNS_STORE: the domain's number: known once it is VMM_RUNNING or VMM_PAUSED, another one
+ * after VMM_REBOOTED. -1: it has none, or it is not known.
+ */
+int vmm_guest_domid(const struct vmm_guest *g);
+/*
+ * VMM_OWNS_STORE, before vmm_receive: the number that it is to have where that is free, and
+ * otherwise any. -1: none is wished for. Forgotten when the daemon ends.
+ */
+void vmm_set_domid_wish(struct vmm_guest *g, int domid);
 /* <run_dir>/<uuid>: the caller may keep files of its own in it; they go with the guest. */
 const char *vmm_guest_dir(const struct vmm_guest *g);
 /* Nanoseconds of processor time so far. */
