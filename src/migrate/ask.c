@@ -18,7 +18,7 @@ const struct mig_row *migrator_job(const struct migrator *m, const uint8_t *uuid
 {
 	const struct migration *g;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		if (memcmp(g->row.uuid, uuid, MIG_UUID_SIZE) == 0 && migration_is_busy(g))
 			return row_of(g);
 	}

@@ -40,7 +40,7 @@ static void make_room(struct migrator *m)
 {
 	struct migration *g;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		if (g->row.phase != MIG_ABORTED || !g->settled)
 			continue;
 		g->row.told = true;
@@ -54,7 +54,7 @@ static int room_for(struct migrator *m, const uint8_t *uuid, char *text, size_t 
 {
 	const struct migration *g;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		if (memcmp(g->row.uuid, uuid, MIG_UUID_SIZE) != 0 || !migration_is_busy(g))
 			continue;
 		snprintf(text, room, "the guest is being migrated (%s, waits for %s)",
@@ -254,7 +254,7 @@ int migrator_abort(struct migrator *m, const uint8_t *uuid, const char *why, cha
 {
 	struct migration *g, *job = NULL;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		if (memcmp(g->row.uuid, uuid, MIG_UUID_SIZE) == 0 && migration_is_busy(g))
 			job = g;
 	}
@@ -274,7 +274,7 @@ void migrator_client_closed(struct migrator *m, uint64_t client)
 {
 	struct migration *g;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		for (unsigned int w = 0; w < WAITS; w++) {
 			if (g->waits[w].client == client)
 				g->waits[w] = (struct wait){ 0 };

@@ -6,6 +6,7 @@
 #ifndef DROVER_MIGRATE_MACHINE_H
 #define DROVER_MIGRATE_MACHINE_H
 
+#include "base/idtree.h"
 #include "base/list.h"
 #include "migrate/migrate.h"
 
@@ -25,15 +26,17 @@ struct wait {
 enum wait_for { WAIT_PREPARE, WAIT_PERFORM, WAIT_FINISH, WAIT_CONFIRM, WAITS };
 
 struct migration {
-	struct list link;
-	struct migrator *m;   /* borrowed */
-	struct mig_row row;   /* as it is */
-	struct mig_row shown; /* as it was when the last round ended: all that others see */
-	bool is_shown;	      /* they are the same */
-	bool was_shown;	      /* a round has ended with it */
-	bool dirty;	      /* row is to be made durable */
-	bool journalled;      /* the journal has one */
-	unsigned int effects; /* queued, and name it */
+	struct list link;	 /* of all */
+	struct list open;	 /* of those that are not done */
+	struct list touched;	 /* of those that are not shown as they are */
+	struct idtree_link ided; /* by row.id */
+	struct migrator *m;	 /* borrowed */
+	struct mig_row row;	 /* as it is */
+	struct mig_row shown;	 /* as it was when the last round ended: all that others see */
+	bool was_shown;		 /* a round has ended with it */
+	bool dirty;		 /* row is to be made durable; it is on the list of those touched */
+	bool journalled;	 /* the journal has one */
+	unsigned int effects;	 /* queued, and name it */
 
 	struct held held[MIG_MSGS];
 	struct wait waits[WAITS];
@@ -83,7 +86,10 @@ struct migrator {
 	const struct mig_ops *ops; /* borrowed */
 	void *data;		   /* borrowed */
 	struct list all;	   /* in the order in which they began */
-	struct list effects;	   /* of this round */
+	struct list open;    /* of them those that are not done: what time or a guest may end */
+	struct list touched; /* of them those that the round changed, in the order of that */
+	struct idtree ids;
+	struct list effects; /* of this round */
 	size_t n_jobs, n_done;
 	uint64_t now_ms, wall_ms;
 	int broken; /* a fault that ends the daemon at the next flush */
@@ -124,6 +130,8 @@ void phase_enter(struct migration *g, enum mig_phase next, enum mig_outcome outc
 bool phase_may_follow(enum mig_phase from, enum mig_phase to);
 /* The row is written with this round, if the journal knows the migration at all. */
 void row_touch(struct migration *g);
+/* Its phase is MIG_DONE: what is left of it is history. */
+void migration_end(struct migration *g);
 /*
  * After anything that happened: ends what is over, answers whoever can be answered now.
  */

@@ -30,6 +30,9 @@ struct migrator *migrator_new(const struct mig_self *self, const struct mig_ops 
 	m->ops = ops;
 	m->data = data;
 	list_init(&m->all);
+	list_init(&m->open);
+	list_init(&m->touched);
+	m->ids.key_len = sizeof(struct mig_id);
 	list_init(&m->effects);
 	return m;
 }
@@ -54,7 +57,7 @@ bool migrator_is_idle(const struct migrator *m)
 
 	if (!list_is_empty(&m->effects) || m->broken)
 		return false;
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->touched, touched) {
 		if (g->dirty)
 			return false;
 	}
@@ -102,11 +105,16 @@ static int history_trim(struct migrator *m, struct round *r)
 static int rows_gather(struct migrator *m, struct round *r)
 {
 	struct migration *g;
+	size_t n = 0;
 
-	r->rows = calloc(m->n_jobs + m->n_done + 1, sizeof(*r->rows));
+	list_for_each(g, &m->touched, touched)
+		n += g->dirty;
+	if (!n)
+		return 0;
+	r->rows = calloc(n, sizeof(*r->rows));
 	if (!r->rows)
 		return FAULT(-ENOMEM);
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->touched, touched) {
 		if (g->dirty)
 			r->rows[r->n_rows++] = &g->row;
 	}
@@ -117,11 +125,11 @@ static void rows_show(struct migrator *m)
 {
 	struct migration *g;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->touched, touched) {
 		g->dirty = false;
-		if (!g->is_shown)
-			g->shown = g->row;
-		g->is_shown = g->was_shown = true;
+		g->shown = g->row;
+		g->was_shown = true;
+		list_remove(&g->touched);
 	}
 }
 
@@ -162,8 +170,6 @@ int migrator_flush(struct migrator *m)
 
 static uint64_t due_of(const struct migration *g)
 {
-	if (g->row.phase == MIG_DONE)
-		return NEVER;
 	return g->row.side == MIG_SOURCE ? source_deadline_ms(g) : dest_deadline_ms(g);
 }
 
@@ -173,7 +179,7 @@ void migrator_tick(struct migrator *m, uint64_t now_ms, uint64_t wall_ms)
 
 	m->now_ms = now_ms;
 	m->wall_ms = wall_ms;
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		if (due_of(g) > now_ms)
 			continue;
 		if (g->row.side == MIG_SOURCE)
@@ -188,7 +194,7 @@ uint64_t migrator_deadline_ms(const struct migrator *m)
 	const struct migration *g;
 	uint64_t first = NEVER;
 
-	list_for_each(g, &m->all, link) {
+	list_for_each(g, &m->open, open) {
 		uint64_t due = due_of(g);
 
 		if (due < first)

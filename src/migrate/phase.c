@@ -58,6 +58,11 @@ struct migration *migration_new(struct migrator *m, const struct mig_id *id, enu
 	g->due_ms = g->down_ms = NEVER;
 	list_init(&g->link);
 	list_append(&m->all, &g->link);
+	list_init(&g->open);
+	list_append(&m->open, &g->open);
+	list_init(&g->touched);
+	list_append(&m->touched, &g->touched);
+	idtree_add(&m->ids, &g->ided, &g->row.id);
 	m->n_jobs++;
 	return g;
 }
@@ -72,23 +77,37 @@ void migration_free(struct migration *g)
 	else
 		g->m->n_jobs--;
 	list_remove(&g->link);
+	list_remove(&g->open);
+	list_remove(&g->touched);
+	idtree_remove(&g->m->ids, &g->ided);
 	free(g);
+}
+
+void migration_end(struct migration *g)
+{
+	g->m->n_jobs--;
+	g->m->n_done++;
+	g->settled = true;
+	list_remove(&g->open);
 }
 
 struct migration *migration_find(const struct migrator *m, const struct mig_id *id)
 {
-	struct migration *g;
+	struct idtree_link *l = idtree_find(&m->ids, id);
 
-	list_for_each(g, &m->all, link) {
-		if (memcmp(&g->row.id, id, sizeof(*id)) == 0)
-			return g;
-	}
-	return NULL;
+	return l ? CONTAINER_OF(l, struct migration, ided) : NULL;
+}
+
+/* Others see it as it is when the round has ended. */
+static void row_hide(struct migration *g)
+{
+	if (list_is_empty(&g->touched))
+		list_append(&g->m->touched, &g->touched);
 }
 
 void row_touch(struct migration *g)
 {
-	g->is_shown = false;
+	row_hide(g);
 	if (g->journalled)
 		g->dirty = true;
 }
@@ -106,16 +125,13 @@ void phase_enter(struct migration *g, enum mig_phase next, enum mig_outcome outc
 		snprintf(g->row.why, sizeof(g->row.why), "%s", why);
 	g->due_ms = NEVER;
 	g->settled = false;
-	g->is_shown = false;
+	row_hide(g);
 	if (phase_opens_row & 1u << next)
 		g->journalled = true;
 	if (phase_writes_row & 1u << next)
 		row_touch(g);
-	if (next == MIG_DONE) {
-		g->m->n_jobs--;
-		g->m->n_done++;
-		g->settled = true;
-	}
+	if (next == MIG_DONE)
+		migration_end(g);
 	(void)effect_add(g->m, g, MIG_DO_CHANGED, why);
 }
 

@@ -34,12 +34,10 @@ static int row_take(struct migrator *m, const struct mig_row *row)
 	if (!g)
 		return FAULT(-ENOMEM);
 	g->row = g->shown = *row;
-	g->is_shown = g->was_shown = g->journalled = g->restored = true;
-	if (row->phase == MIG_DONE) {
-		m->n_jobs--;
-		m->n_done++;
-		g->settled = true;
-	}
+	g->was_shown = g->journalled = g->restored = true;
+	list_remove(&g->touched);
+	if (row->phase == MIG_DONE)
+		migration_end(g);
 	return 0;
 }
 
@@ -58,9 +56,7 @@ int migrator_restore(struct migrator *m, const struct mig_row *rows, size_t n, u
 			migration_free(g);
 		return r;
 	}
-	list_for_each(g, &m->all, link) {
-		if (g->row.phase == MIG_DONE)
-			continue;
+	list_for_each(g, &m->open, open) {
 		if (g->row.side == MIG_SOURCE)
 			source_restore(g, is_superseded(g));
 		else
