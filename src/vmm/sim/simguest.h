@@ -6,11 +6,10 @@
 #ifndef DROVER_VMM_SIM_SIMGUEST_H
 #define DROVER_VMM_SIM_SIMGUEST_H
 
-#include "vmm/sim/proto.h"
+#include "vmm/agent_end.h"
 #include "vmm/sim/stream.h"
 #include "vmm/vmm.h"
 
-#define SIMGUEST_PENDING_MAX 64u       /* messages that the daemon has not taken yet */
 #define SIMGUEST_TICK_MS 10u	       /* where the command line says nothing */
 #define SIMGUEST_MEMORY_MAX_KIB 16384u /* as little of its memory is simulated, at most */
 #define SIMGUEST_SEND_CHUNK 262144u    /* octets written before ticks and calls are looked at */
@@ -37,7 +36,7 @@ struct simguest_cpu {
 
 struct simguest_sender {
 	int fd; /* -1: nothing is being sent */
-	struct sim_options opt;
+	struct agent_options opt;
 	uint8_t *chunk; /* owned */
 	size_t chunk_len, chunk_at;
 	uint64_t cursor; /* the next page that this round looks at */
@@ -51,7 +50,7 @@ struct simguest_sender {
 	uint64_t budget_ns; /* bandwidth: not before this time */
 	uint32_t throttle;
 	bool cpu_sent, end_sent;
-	struct sim_progress last;
+	struct agent_progress last;
 };
 
 struct simguest {
@@ -65,11 +64,10 @@ struct simguest {
 	uint64_t *touched; /* ever */
 	uint64_t n_dirty, n_dirtied;
 
-	int log, timer, listener, ctl; /* ctl -1: no daemon */
-	struct sim_msg pending[SIMGUEST_PENDING_MAX];
-	size_t n_pending;
+	int log, timer;
+	struct agent_end end;
 
-	struct sim_status status;
+	struct agent_status status;
 	struct simguest_sender send;
 	int receive_fd;
 	struct sim_reader reader;
@@ -94,19 +92,18 @@ void simguest_log(struct simguest *g, const char *what);
 void simguest_timer_arm(struct simguest *g);
 
 /* simguest_state.c */
-void simguest_enter(struct simguest *g, enum sim_state state, enum vmm_reason reason);
+void simguest_enter(struct simguest *g, enum agent_state state, enum vmm_reason reason);
 void simguest_reboot(struct simguest *g);
 void simguest_end(struct simguest *g, const char *how, int exit_code);
-void simguest_tell(struct simguest *g, enum sim_msg_type type, uint32_t id, int err,
+void simguest_tell(struct simguest *g, enum agent_msg_type type, uint32_t id, int err,
 		   const char *text);
-void simguest_tell_flush(struct simguest *g);
 /* What the daemon sent. False: it is gone. */
 bool simguest_ctl_ready(struct simguest *g);
 void simguest_ctl_accept(struct simguest *g);
 
 /* simguest_send.c */
-int simguest_send_begin(struct simguest *g, int fd, const struct sim_options *opt);
-void simguest_send_tune(struct simguest *g, const struct sim_options *opt);
+int simguest_send_begin(struct simguest *g, int fd, const struct agent_options *opt);
+void simguest_send_tune(struct simguest *g, const struct agent_options *opt);
 /* err 0: all was written. */
 void simguest_send_end(struct simguest *g, int err, const char *text);
 void simguest_send_some(struct simguest *g);

@@ -145,11 +145,13 @@ static bool options_read(struct simguest *g, struct start *start, int argc, char
 
 static int guest_open(struct simguest *g)
 {
-	g->ctl = g->send.fd = g->receive_fd = g->log = -1;
-	g->listener = SIM_CTL_FD;
-	if (fcntl(g->listener, F_SETFD, FD_CLOEXEC) < 0 ||
-	    fcntl(g->listener, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
+	int r;
+
+	g->send.fd = g->receive_fd = g->log = -1;
+	g->status.domid = -1;
+	r = agent_end_init(&g->end, AGENT_CTL_FD);
+	if (r < 0)
+		return r;
 	if (g->log_path) {
 		g->log = open(g->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 		if (g->log < 0)
@@ -162,15 +164,15 @@ static int guest_open(struct simguest *g)
 static void guest_begin(struct simguest *g, const struct start *start)
 {
 	if (start->incoming) {
-		g->status.state = SIM_INCOMING;
+		g->status.state = AGENT_INCOMING;
 		g->status.reason = VMM_BOOTED;
 		return;
 	}
-	g->status.state = SIM_PAUSED;
+	g->status.state = AGENT_PAUSED;
 	g->status.reason = VMM_BOOTED;
 	simguest_log(g, "START");
 	if (!start->paused)
-		simguest_enter(g, SIM_RUNNING, VMM_BOOTED);
+		simguest_enter(g, AGENT_RUNNING, VMM_BOOTED);
 }
 
 enum { POLL_TIMER, POLL_LISTENER, POLL_CTL, POLL_SEND, POLL_RECEIVE, POLLS };
@@ -181,7 +183,7 @@ static void timer_ready(struct simguest *g)
 	uint64_t times;
 
 	if (read(g->timer, &times, sizeof(times)) == (ssize_t)sizeof(times) &&
-	    g->status.state == SIM_RUNNING)
+	    g->status.state == AGENT_RUNNING)
 		simguest_tick(g);
 }
 
@@ -191,9 +193,10 @@ static int guest_run(struct simguest *g)
 		int wait_ms = g->send.fd < 0 ? 0 : simguest_send_wait_ms(g);
 		struct pollfd polls[POLLS] = {
 			[POLL_TIMER] = { .fd = g->timer, .events = POLLIN },
-			[POLL_LISTENER] = { .fd = g->listener, .events = POLLIN },
-			[POLL_CTL] = { .fd = g->ctl,
-				       .events = (short)(POLLIN | (g->n_pending ? POLLOUT : 0)) },
+			[POLL_LISTENER] = { .fd = g->end.listener, .events = POLLIN },
+			[POLL_CTL] = { .fd = g->end.ctl,
+				       .events =
+					       (short)(POLLIN | (g->end.n_pending ? POLLOUT : 0)) },
 			[POLL_SEND] = { .fd = wait_ms ? -1 : g->send.fd, .events = POLLOUT },
 			[POLL_RECEIVE] = { .fd = g->receive_fd, .events = POLLIN },
 		};
@@ -207,8 +210,8 @@ static int guest_run(struct simguest *g)
 		if (polls[POLL_LISTENER].revents)
 			simguest_ctl_accept(g);
 		else if (polls[POLL_CTL].revents & POLLOUT)
-			simguest_tell_flush(g);
-		if (g->ctl == polls[POLL_CTL].fd && g->ctl >= 0 &&
+			agent_end_flush(&g->end);
+		if (g->end.ctl == polls[POLL_CTL].fd && g->end.ctl >= 0 &&
 		    polls[POLL_CTL].revents & (POLLIN | POLLHUP | POLLERR))
 			simguest_ctl_ready(g);
 		if (g->send.fd >= 0 && !g->ended && !simguest_send_wait_ms(g))

@@ -129,7 +129,7 @@ void simguest_tick(struct simguest *g)
 	else if (cpu->ticks == g->words.poweroff)
 		simguest_end(g, "shutdown", 0);
 	else if (cpu->ticks == g->words.ioerror)
-		simguest_enter(g, SIM_PAUSED, VMM_IO_ERROR);
+		simguest_enter(g, AGENT_PAUSED, VMM_IO_ERROR);
 	else if (cpu->ticks == g->words.reboot)
 		simguest_reboot(g);
 }
@@ -141,7 +141,7 @@ void simguest_timer_arm(struct simguest *g)
 
 	if (g->send.throttle)
 		ns = ns * 100 / (100 - g->send.throttle);
-	if (g->status.state == SIM_RUNNING) {
+	if (g->status.state == AGENT_RUNNING) {
 		its.it_value.tv_sec = its.it_interval.tv_sec = (time_t)(ns / 1000000000u);
 		its.it_value.tv_nsec = its.it_interval.tv_nsec = (long)(ns % 1000000000u);
 	}

@@ -16,7 +16,7 @@ int simguest_receive_begin(struct simguest *g, int fd)
 {
 	if (fd < 0)
 		return -EBADF;
-	if (g->status.state != SIM_INCOMING || g->receive_fd >= 0 || g->status.received ||
+	if (g->status.state != AGENT_INCOMING || g->receive_fd >= 0 || g->status.received ||
 	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		close(fd);
 		return -EINVAL;
@@ -43,10 +43,10 @@ static void receive_end(struct simguest *g, int err, const char *text)
 		g->status.received = 1;
 		simguest_received_all(g);
 		simguest_log(g, "RECEIVED");
-		simguest_enter(g, SIM_PAUSED, VMM_MIGRATING);
+		simguest_enter(g, AGENT_PAUSED, VMM_MIGRATING);
 	}
 	g->status.receive_err = err;
-	simguest_tell(g, SIM_RECEIVED, 0, err, text);
+	simguest_tell(g, AGENT_RECEIVED, 0, err, text);
 }
 
 void simguest_receive_some(struct simguest *g)

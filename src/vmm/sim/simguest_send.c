@@ -28,19 +28,19 @@ static void stop_guest(struct simguest *g)
 {
 	if (g->status.stopped)
 		return;
-	simguest_enter(g, SIM_PAUSED, VMM_MIGRATING);
+	simguest_enter(g, AGENT_PAUSED, VMM_MIGRATING);
 	g->status.stopped = 1;
 	g->send.stopped_ns = simguest_now_ns();
-	simguest_tell(g, SIM_STOPPED, 0, 0, "");
+	simguest_tell(g, AGENT_STOPPED, 0, 0, "");
 }
 
-int simguest_send_begin(struct simguest *g, int fd, const struct sim_options *opt)
+int simguest_send_begin(struct simguest *g, int fd, const struct agent_options *opt)
 {
 	struct simguest_sender *s = &g->send;
 
 	if (fd < 0)
 		return -EBADF;
-	if (g->status.state == SIM_INCOMING || s->fd >= 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+	if (g->status.state == AGENT_INCOMING || s->fd >= 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		close(fd);
 		return -EINVAL;
 	}
@@ -62,12 +62,12 @@ int simguest_send_begin(struct simguest *g, int fd, const struct sim_options *op
 	sim_stream_header(s->chunk, g->uuid, g->pages);
 	s->chunk_len = SIM_HEADER_SIZE;
 	chunk_record(s, SIM_RECORD_ROUND, 0, NULL);
-	if (!opt->live || g->status.state != SIM_RUNNING)
+	if (!opt->live || g->status.state != AGENT_RUNNING)
 		stop_guest(g);
 	return 0;
 }
 
-void simguest_send_tune(struct simguest *g, const struct sim_options *opt)
+void simguest_send_tune(struct simguest *g, const struct agent_options *opt)
 {
 	g->send.opt.bandwidth_bps = opt->bandwidth_bps;
 	g->send.opt.downtime_ms = opt->downtime_ms;
@@ -78,7 +78,7 @@ static void tell_progress(struct simguest *g, uint64_t now)
 {
 	struct simguest_sender *s = &g->send;
 	uint64_t ns = now - s->told_ns;
-	struct sim_progress *p = &s->last;
+	struct agent_progress *p = &s->last;
 
 	if (ns > 0) {
 		s->rate_bps = (s->processed - s->told_processed) * 1000000000u / ns;
@@ -100,7 +100,7 @@ static void tell_progress(struct simguest *g, uint64_t now)
 					      : SIMGUEST_DOWNTIME_MS;
 	p->iteration = s->round;
 	p->throttle_percent = s->throttle;
-	simguest_tell(g, SIM_PROGRESS, 0, 0, "");
+	simguest_tell(g, AGENT_PROGRESS, 0, 0, "");
 }
 
 void simguest_send_end(struct simguest *g, int err, const char *text)
@@ -118,7 +118,7 @@ void simguest_send_end(struct simguest *g, int err, const char *text)
 	simguest_timer_arm(g);
 	if (err == 0)
 		simguest_log(g, "SENT");
-	simguest_tell(g, SIM_SENT, 0, err, text);
+	simguest_tell(g, AGENT_SENT, 0, err, text);
 }
 
 /* Whether what is left fits into the downtime, at the rate at which it went so far. */
@@ -153,7 +153,7 @@ static void round_next(struct simguest *g)
 	s->todo = s->dirty_last = g->n_dirty;
 	g->status.iteration = s->round;
 	chunk_record(s, SIM_RECORD_ROUND, s->round, NULL);
-	simguest_tell(g, SIM_ITERATION, 0, 0, "");
+	simguest_tell(g, AGENT_ITERATION, 0, 0, "");
 }
 
 /* Fills the chunk with what comes next. */

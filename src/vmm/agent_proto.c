@@ -3,7 +3,7 @@
  * One packet out, one packet in. Invariant: a descriptor that came is either handed on or closed,
  * and a message that is handed on has a known type and a text that ends.
  */
-#include "vmm/sim/proto.h"
+#include "vmm/agent_proto.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +16,7 @@ union control {
 	char room[CMSG_SPACE(sizeof(int))];
 };
 
-int sim_msg_send(int sock, const struct sim_msg *msg, int fd)
+int agent_msg_send(int sock, const struct agent_msg *msg, int fd)
 {
 	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -51,7 +51,7 @@ static int descriptor_of(struct msghdr *hdr)
 	return fd;
 }
 
-int sim_msg_receive(int sock, struct sim_msg *ret, int *ret_fd)
+int agent_msg_receive(int sock, struct agent_msg *ret, int *ret_fd)
 {
 	struct iovec iov = { ret, sizeof(*ret) };
 	union control control;
@@ -69,7 +69,7 @@ int sim_msg_receive(int sock, struct sim_msg *ret, int *ret_fd)
 		return errno == EAGAIN ? -EAGAIN : -EPIPE;
 	*ret_fd = descriptor_of(&hdr);
 	if (n == (ssize_t)sizeof(*ret) && !(hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
-	    ret->version == SIM_PROTO_VERSION && ret->type < SIM_MSG_TYPES) {
+	    ret->version == AGENT_PROTO_VERSION && ret->type < AGENT_MSG_TYPES) {
 		ret->text[sizeof(ret->text) - 1] = '\0';
 		return 0;
 	}
