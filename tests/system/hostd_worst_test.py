@@ -393,6 +393,7 @@ def what_was_destroyed_before_it_was_given_runs_nowhere():
             return rpcproxy.FORWARD
         p.rule(0, "call", COMMIT, destroy)
         end(client(p.a, "migrate", "--live", "g", p.b.uri()), 1)
+        until(lambda: got, "destroy ends, too")  # the two clients are told in either order
         equal(got, [0])
         until(lambda: p.a.names() + p.b.names() + p.a.processes() + p.b.processes() == [],
               "it is gone")
