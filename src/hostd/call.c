@@ -25,6 +25,7 @@
 
 struct call {
 	struct list link, of_caller;
+	struct idtree_link ided; /* by id */
 	struct host *host;
 	struct caller *caller; /* NULL: it is gone */
 	uint64_t id, caller_id;
@@ -154,18 +155,16 @@ void *call_args(const struct call *c)
 
 struct call *call_find(const struct host *h, uint64_t id)
 {
-	struct call *c;
+	struct idtree_link *l = idtree_find(&h->call_ids, &id);
 
-	list_for_each(c, &h->calls, link)
-		if (c->id == id)
-			return c;
-	return NULL;
+	return l ? CONTAINER_OF(l, struct call, ided) : NULL;
 }
 
 static void call_free(struct call *c)
 {
 	list_remove(&c->link);
 	list_remove(&c->of_caller);
+	idtree_remove(&c->host->call_ids, &c->ided);
 	c->host->n_calls--;
 	rpc_code_free(c->what->args, c->args.octets, c->what->args_size);
 	free(c);
@@ -331,6 +330,7 @@ void call_frame(struct host *h, struct caller *from, const struct rpc_frame *f)
 	c->id = ++h->last_id;
 	list_append(&h->calls, &c->link);
 	list_append(caller_calls(from), &c->of_caller);
+	idtree_add(&h->call_ids, &c->ided, &c->id);
 	h->n_calls++;
 	p->handler(c, what->args ? c->args.octets : NULL);
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/idtree.h"
 #include "base/list.h"
 #include "hostd/dom.h"
 #include "vmm/vmm.h"
@@ -44,6 +45,7 @@ struct host {
 	struct front *front;	   /* owned: listeners and callers */
 	struct list life;	   /* of life.c: what is under way */
 	struct list calls;	   /* under way, call.h */
+	struct idtree call_ids;
 	size_t n_calls;
 	uint64_t last_id; /* of callers and calls */
 	uint8_t uuid[DEF_UUID_SIZE];

@@ -306,6 +306,7 @@ int hostd_open(const struct settings *set, const struct hostd_parts *parts, stru
 	registry_init(&h->doms);
 	list_init(&h->subscriptions);
 	list_init(&h->calls);
+	h->call_ids.key_len = sizeof(h->last_id);
 	list_init(&h->life);
 	if (set->host_name)
 		snprintf(h->name, sizeof(h->name), "%s", set->host_name);

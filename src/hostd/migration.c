@@ -31,13 +31,9 @@
 
 struct run *run_find(struct host *h, const struct mig_id *id)
 {
-	struct run *r;
+	struct idtree_link *l = idtree_find(&h->migration->run_ids, id);
 
-	list_for_each(r, &h->migration->runs, link) {
-		if (!memcmp(r->id.b, id->b, sizeof(id->b)))
-			return r;
-	}
-	return NULL;
+	return l ? CONTAINER_OF(l, struct run, ided) : NULL;
 }
 
 struct run *run_new(struct host *h, const struct mig_id *id, enum mig_side side,
@@ -54,6 +50,7 @@ struct run *run_new(struct host *h, const struct mig_id *id, enum mig_side side,
 	r->side = side;
 	memcpy(r->uuid, uuid, sizeof(r->uuid));
 	list_append(&h->migration->runs, &r->link);
+	idtree_add(&h->migration->run_ids, &r->ided, &r->id);
 	return r;
 }
 
@@ -79,6 +76,7 @@ void run_free(struct run *r)
 	def_free(r->persist);
 	free(r->uri_in);
 	list_remove(&r->link);
+	idtree_remove(&r->host->migration->run_ids, &r->ided);
 	free(r);
 }
 
@@ -355,6 +353,7 @@ int migration_open(struct host *h)
 		return FAULT(-ENOMEM);
 	}
 	list_init(&m->runs);
+	m->run_ids.key_len = sizeof(struct mig_id);
 	list_init(&m->questions);
 	list_init(&m->laters);
 	list_init(&m->p2ps);

@@ -6,6 +6,7 @@
 #ifndef DROVER_HOSTD_MIGRATION_H
 #define DROVER_HOSTD_MIGRATION_H
 
+#include "base/idtree.h"
 #include "base/list.h"
 #include "hostd/data.h"
 #include "hostd/host.h"
@@ -20,6 +21,7 @@ struct arbiter;
  */
 struct run {
 	struct list link;
+	struct idtree_link ided; /* by id */
 	struct mig_id id;
 	struct host *host; /* borrowed */
 	struct dom *dom;   /* referenced; NULL: not there yet, or gone */
@@ -47,6 +49,7 @@ struct migration {
 	struct peers *peers;
 	struct arbiter *arbiter; /* NULL: none is configured */
 	struct list runs;
+	struct idtree run_ids;
 	struct list laters;	  /* what callbacks of the store are given: migration_run.c */
 	struct list p2ps;	  /* this daemon as the client: p2p.c */
 	struct list questions;	  /* after a restart: migration_found.c */

@@ -310,6 +310,8 @@ static struct link *link_new(struct peers *p, const char *address, const char *f
 		return NULL;
 	}
 	list_init(&l->link);
+	list_init(&l->follows);
+	l->serials.key_len = sizeof(uint32_t);
 	l->peers = p;
 	snprintf(l->address, sizeof(l->address), "%s", address);
 	snprintf(l->fingerprint, sizeof(l->fingerprint), "%s", fingerprint);
@@ -318,29 +320,20 @@ static struct link *link_new(struct peers *p, const char *address, const char *f
 	return l;
 }
 
-struct link *link_take(struct peers *p, const char *address, const char *fingerprint)
+struct link *link_find(struct peers *p, const char *address, const char *fingerprint)
 {
-	struct link *l, *found = NULL;
+	struct link *l;
 
 	list_for_each(l, &p->links, link) {
 		if (!strcmp(l->address, address) && !strcmp(l->fingerprint, fingerprint))
-			found = l;
+			return l;
 	}
-	if (!found)
-		found = link_new(p, address, fingerprint);
-	if (found)
-		found->n_follows++;
-	return found;
-}
-
-void link_release(struct link *l)
-{
-	l->n_follows--; /* freed at the end of the round: a callback of its may be under way */
+	return link_new(p, address, fingerprint);
 }
 
 uint64_t link_tick(struct link *l, uint64_t now_ms)
 {
-	if (!l->n_follows)
+	if (list_is_empty(&l->follows))
 		return UINT64_MAX;
 	if (l->state == LINK_WAITING && l->retry_ms <= now_ms)
 		link_start(l);

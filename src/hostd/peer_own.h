@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "base/idtree.h"
 #include "base/list.h"
 #include "hostd/peer.h"
 #include "rpc/conn.h"
@@ -36,41 +37,53 @@ struct link {
 	uint32_t hello_serial;
 	struct rpc_conn *conn;	/* owned; NULL: none */
 	struct link_poll *poll; /* owned by the loop once it is closed; NULL: none */
-	unsigned int n_follows; /* 0: to be freed at the end of the round */
+	struct list follows;	/* empty: to be freed at the end of the round */
+	struct idtree serials;	/* of calls sent on this connection */
 	struct lookup *lookup;	/* a thread's; NULL: none looks its name up */
 };
 
+/* A migration whose peer matters, and what is said to that. */
 struct follow {
-	struct list link;
+	struct list link, of_link; /* of peers; of its link */
+	struct idtree_link ided;   /* by id */
 	struct mig_id id;
-	struct link *to; /* borrowed */
+	struct peers *peers; /* borrowed */
+	struct link *to;     /* borrowed */
 	bool told_down;
+	struct outcall *calls[MIG_MSGS]; /* owned; NULL: none of that type is under way */
 };
 
+/* How long a call waits until it is sent again. */
+enum peer_wait { PEER_WAIT_RETRY, PEER_WAIT_LATER, PEER_WAITS };
+
 struct outcall {
-	struct list link;
-	struct mig_id id;
-	struct link *to; /* borrowed; the follow of id keeps it */
+	struct follow *of;   /* borrowed */
+	struct list waiting; /* of peers, among those that wait as long; of none: until the link
+			      * is back */
+	uint64_t again_ms;   /* while it waits */
+	struct idtree_link by_serial; /* of its link, while it has one */
+	uint32_t serial; /* of the last time it was sent on this connection; 0: it was not */
 	struct mig_msg msg;
 	char why[MIG_WHY_MAX];
-	uint8_t *blob;	 /* owned: msg.blob */
-	uint32_t serial; /* of the last time it was sent on this connection; 0: it was not */
-	uint64_t again_ms;
+	uint8_t *blob; /* owned: msg.blob */
 };
 
 struct peers {
 	struct host *host;	   /* borrowed */
 	struct rpc_tls_cred *cred; /* owned; NULL: no TLS */
-	struct list links, follows, calls;
+	struct list links, follows;
+	struct idtree ids;		 /* of follows */
+	struct list waiting[PEER_WAITS]; /* calls, by again_ms */
 	uv_timer_t timer;
-	bool closing;
 };
 
 /* ---- peer_link.c ---- */
 
-/* The link to an address, made where there is none. NULL: no memory, or no address; logged. */
-struct link *link_take(struct peers *p, const char *address, const char *fingerprint);
-void link_release(struct link *l);
+/*
+ * The link to an address, made where there is none. NULL: no memory, or no address; logged. Whoever
+ * asked puts himself on the list of its follows, and off it in the end.
+ */
+struct link *link_find(struct peers *p, const char *address, const char *fingerprint);
 void link_free(struct link *l);
 /* Does what is due; returns when to be called at the latest, monotonic ms. */
 uint64_t link_tick(struct link *l, uint64_t now_ms);
@@ -87,8 +100,6 @@ void peers_link_up(struct link *l);
 void peers_link_down(struct link *l, const char *why);
 /* A reply to a call: an answer, or an error's text. */
 void peers_reply(struct link *l, uint32_t serial, const struct peer_ans *ans, const char *error);
-/* Sets the timer anew. */
-void peers_arm(struct peers *p);
 
 /* What we say of ourselves. Borrowed strings. */
 void peers_hello(const struct host *h, struct peer_hello *ret);
