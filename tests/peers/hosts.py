@@ -11,6 +11,7 @@ BASE/HOST/NAME.serial is from outside. That takes CAP_SYS_ADMIN (usable()).
 """
 import itertools
 import os
+import random
 import re
 import select
 import shutil
@@ -45,9 +46,17 @@ def usable():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody has now. Below those that the system gives to whoever asks for none, and
+    above those of migrations, so that it stays free; but for another test that draws the same."""
+    while True:
+        port = random.SystemRandom().randrange(30000, 32768)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def tick_xml(base, name, memory_mib=96, uid=None, kind="qemu", disk=None, serial=None):
@@ -82,6 +91,7 @@ class Host:
         os.makedirs(self.dir, exist_ok=True)
         os.makedirs(base + "/here", exist_ok=True)
         self.port = free_port()
+        self.port_is_known = False
         self.process = None
 
     # -- what a kind says of itself --
@@ -96,6 +106,10 @@ class Host:
     def await_ready(self):
         raise NotImplementedError
 
+    def logs(self):
+        """Files in which the daemon says why it does not start."""
+        return [self.dir + "/daemon.err"]
+
     def environment(self):
         return dict(os.environ)
 
@@ -107,14 +121,33 @@ class Host:
         lines += ["mount --bind '%s' '%s'" % pair for pair in self.mounts()]
         return "\n".join(lines + ['exec "$@"'])
 
+    def port_is_taken(self):
+        for path in self.logs():
+            with open(path, encoding="utf-8", errors="replace") as f:
+                if "in use" in f.read():
+                    return True
+        return False
+
     def start(self):
+        """Where its port is taken, another one is, unless others know it already."""
+        for tries in (2, 1, 0):
+            try:
+                self.launch()
+                break
+            except HostError:
+                if self.port_is_known or not tries or not self.port_is_taken():
+                    raise
+                self.port = free_port()
+        self.port_is_known = True
+        return self
+
+    def launch(self):
         with open(self.dir + "/daemon.err", "ab") as err:
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
                 ["unshare", "-m", "-u", "sh", "-c", self.script(), "sh", *self.command()],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
                 env=self.environment(), start_new_session=True)
         self.await_ready()
-        return self
 
     @property
     def pid(self):
@@ -239,10 +272,10 @@ class Drover(Host):
             with open(self.dir + "/daemon.err", encoding="utf-8", errors="replace") as f:
                 raise HostError("%s: %s" % (self.name, f.read()[-2000:]))
 
-    def start(self):
+    def launch(self):
         with open(self.dir + "/hostd.conf", "a", encoding="ascii"):
             pass
-        return super().start()
+        super().launch()
 
 
 LIBVIRTD_CONF = """
@@ -296,9 +329,8 @@ class Libvirtd(Host):
             os.makedirs(target, exist_ok=True)
         # below those that a system gives away by itself, and not those of another host
         low = 10000 + (os.getpid() * 2 + next(COUNTER)) % 90 * 100
-        values = {"port": self.port, "uuid": uuid.uuid4(), "low": low, "high": low + 99}
-        self.write("etc/libvirtd.conf", LIBVIRTD_CONF % values)
-        self.write("etc/qemu.conf", QEMU_CONF % values)
+        self.uuid = uuid.uuid4()
+        self.write("etc/qemu.conf", QEMU_CONF % {"low": low, "high": low + 99})
         for path, line in (("passwd", USER), ("group", GROUP)):
             with open("/etc/" + path, encoding="utf-8") as f:
                 text = f.read()
@@ -320,7 +352,11 @@ class Libvirtd(Host):
     def command(self):
         return [LIBVIRTD, "--listen"]
 
-    def start(self):
+    def logs(self):
+        return super().logs() + [self.dir + "/log/libvirtd.log"]
+
+    def launch(self):
+        self.write("etc/libvirtd.conf", LIBVIRTD_CONF % {"port": self.port, "uuid": self.uuid})
         for leftover in ("libvirtd.pid", "libvirt/libvirtd.pid"):
             try:
                 os.unlink("%s/run/%s" % (self.dir, leftover))
@@ -328,7 +364,7 @@ class Libvirtd(Host):
                 pass
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as self.ready:
             self.ready.bind("\0drover-hosts-%d-%s" % (os.getpid(), uuid.uuid4()))
-            return super().start()
+            super().launch()
 
     def await_ready(self):
         deadline, said = time.monotonic() + TIMEOUT, b""

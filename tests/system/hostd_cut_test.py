@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,17 +22,12 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
 import lib  # noqa: E402
 import rpcproxy  # noqa: E402
 from hostd_lib import Hostd  # noqa: E402
+from hosts import free_port  # noqa: E402
 from lib import equal, until  # noqa: E402
 
 ETCD, CERTTOOL = shutil.which("etcd"), shutil.which("certtool")
 COMMIT = 4      # of the program between daemons
 TIMES = ["--commit-timeout-ms", "700", "--arbiter-timeout-ms", "300", "--peer-timeout-ms", "2000"]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Etcd:

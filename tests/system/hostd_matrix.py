@@ -144,6 +144,7 @@ class Pair:
             args=["--peer-address", "tcp://127.0.0.1:%d" % port, *self.args])
         self.peer[h] = rpcproxy.Proxy("tcp://127.0.0.1:%d" % port,
                                       "tcp://127.0.0.1:%d" % found.port)
+        found.port_is_known = True
         return found
 
     def userdata(self, h):
