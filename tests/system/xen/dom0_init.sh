@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The first process of dom0: puts a tmpfs above our disk above Debian's, and there starts what
 # Xen's tools need of the kernel, and the agent. No daemon: which, says who drives the agent.
-# Words of the kernel's command line: link=ADDRESS/BITS, of the card to the other host.
+# Words of the kernel's command line: host=NAME; link=ADDRESS/BITS, of the card to the other host.
 B=/bin/busybox
 if [ -e /mods/order ]; then
 	$B mount -t devtmpfs dev /dev
@@ -41,7 +41,10 @@ done
 mount -t xenfs xenfs /proc/xen
 ip link set lo up
 for word in $(cat /proc/cmdline); do
-	case $word in link=*) link=${word#link=} ;; esac
+	case $word in
+	host=*) hostname ${word#host=} ;;
+	link=*) link=${word#link=} ;;
+	esac
 done
 for card in /sys/class/net/*; do
 	case $(cat $card/address) in

@@ -277,9 +277,9 @@ def lay_out(sysroot, release, guest, out):
     for name, target in (("sbin/poweroff", "/bin/busybox"), ("bin/sh", "dash")):
         if not os.path.lexists(sysroot + "/" + name):
             os.symlink(target, sysroot + "/" + name)
-    for name in ("var/run", "var/lock"):
-        if not os.path.lexists(sysroot + "/" + name):
-            os.symlink("/run" if name == "var/run" else "/run/lock", sysroot + "/" + name)
+    for name, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
+        shutil.rmtree(sysroot + "/" + name, ignore_errors=True)
+        os.symlink(target, sysroot + "/" + name)
     for name in DROPPED:
         shutil.rmtree(sysroot + "/" + name, ignore_errors=True)
 

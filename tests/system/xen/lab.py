@@ -170,7 +170,9 @@ class Host:
 
     def command(self, smp, memory_mib, dom0_mib, link):
         base = files()
-        words = DOM0_KERNEL + (" link=10.9.0.%d/24" % link[0] if link else "")
+        words = "%s host=%s" % (DOM0_KERNEL, self.name.lower())
+        if link:
+            words += " link=10.9.0.%d/24" % link[0]
         argv = [QEMU, "-accel", "tcg,thread=multi", "-machine", "pc", "-cpu", CPU,
                 "-m", str(memory_mib), "-smp", str(smp), "-display", "none", "-monitor", "none",
                 "-no-reboot", "-nodefaults", "-vga", "none",
