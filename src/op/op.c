@@ -61,6 +61,9 @@ static const struct op vendor_ops[WIRE_VENDOR_END - WIRE_VENDOR_FIRST] = {
 	[WIRE_IMPORT_DOMAIN -
 		WIRE_VENDOR_FIRST] = { op_import_domain, 3, ANY, PRIVILEGED | RAW_TAIL },
 	[WIRE_WHY - WIRE_VENDOR_FIRST] = { op_why, 0, ANY, PRIVILEGED | RAW_TAIL },
+	[WIRE_GET_DOMAIN_RING - WIRE_VENDOR_FIRST] = { op_get_domain_ring, 1, 1, PRIVILEGED },
+	[WIRE_PUT_DOMAIN_RING -
+		WIRE_VENDOR_FIRST] = { op_put_domain_ring, 1, 1, PRIVILEGED | RAW_TAIL },
 };
 
 static const struct op *find_op(uint32_t type)

@@ -89,6 +89,7 @@ op_fn op_transaction_start, op_transaction_end;
 op_fn op_introduce, op_release, op_get_domain_path, op_is_domain_introduced, op_resume,
 	op_set_target, op_get_feature, op_set_feature, op_get_quota, op_set_quota, op_control;
 op_fn op_quiesce, op_unquiesce, op_get_domain_watches, op_add_domain_watches,
-	op_start_domain_transaction, op_export_domain, op_import_domain, op_why;
+	op_start_domain_transaction, op_export_domain, op_import_domain, op_why, op_get_domain_ring,
+	op_put_domain_ring;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * QUIESCE, UNQUIESCE, EXPORT_DOMAIN, IMPORT_DOMAIN, WHY (docs/protocol.md, "A domain that moves").
+ * QUIESCE, UNQUIESCE, EXPORT_DOMAIN, IMPORT_DOMAIN, WHY, GET_DOMAIN_RING, PUT_DOMAIN_RING
+ * (docs/protocol.md, "A domain that moves").
  * Invariant: what images under way take is counted in the core, and is let go of with the
  * connection that moves them, with the last chunk, or with a first one.
  */
@@ -14,6 +15,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "conn/ring.h"
 #include "op/op.h"
 
 /* --- sessions ---------------------------------------------------------------------------- */
@@ -316,5 +318,55 @@ int op_why(struct op_call *o)
 	const struct vendor_session *s = vendor_find(o->core, o->conn);
 
 	op_answer_string(o, s ? s->why : "");
+	return 0;
+}
+
+/* --- the ring's page ---------------------------------------------------------------------- */
+
+/* The ring of a domain that nobody reads or writes but its guest. */
+static int find_quiet_ring(const struct op_call *o, struct ring_transport **ret)
+{
+	struct domain *d;
+	uint16_t domid;
+	int r;
+
+	r = vendor_domid(o, &domid);
+	if (r)
+		return r;
+	d = domain_find(&o->core->domains, domid);
+	if (!d || !d->conn || d->conn->failed)
+		return ENOENT;
+	if (!d->quiesced || conn_is_busy(d->conn))
+		return EBUSY;
+	*ret = d->conn->transport;
+	return 0;
+}
+
+int op_get_domain_ring(struct op_call *o)
+{
+	struct ring_transport *ring = NULL;
+	int r;
+
+	r = find_quiet_ring(o, &ring);
+	if (r)
+		return r;
+	o->reply->len = sizeof(*ring->page);
+	memcpy(o->reply->data, ring->page, o->reply->len);
+	return 0;
+}
+
+int op_put_domain_ring(struct op_call *o)
+{
+	const char *data = o->arg[0] + o->arg_len[0] + 1;
+	struct ring_transport *ring = NULL;
+	int r;
+
+	r = find_quiet_ring(o, &ring);
+	if (r)
+		return r;
+	if ((size_t)(o->msg->payload + o->msg->hdr.len - data) != sizeof(*ring->page))
+		return EINVAL;
+	memcpy(ring->page, data, sizeof(*ring->page));
+	ring_transport_offer(ring); /* what this daemon can, not what the other could */
 	return 0;
 }

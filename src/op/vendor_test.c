@@ -17,7 +17,7 @@ static void they_are_for_the_privileged_and_check_their_arguments(void **state)
 		const char *text, *want;
 	} table[] = {
 		{ 5, 9, 0x8000, "", "ENOSYS|" },
-		{ 5, 9, 0x8009, "", "ENOSYS|" },
+		{ 5, 9, WIRE_VENDOR_END, "", "ENOSYS|" },
 		{ 5, 0, WIRE_QUIESCE, "6|", "EACCES|" },
 		{ 5, 0, WIRE_UNQUIESCE, "6|", "EACCES|" },
 		{ 5, 0, WIRE_GET_DOMAIN_WATCHES, "5|0|", "EACCES|" },
@@ -26,6 +26,8 @@ static void they_are_for_the_privileged_and_check_their_arguments(void **state)
 		{ 5, 0, WIRE_EXPORT_DOMAIN, "5|0|", "EACCES|" },
 		{ 5, 0, WIRE_IMPORT_DOMAIN, "5|0|1|x", "EACCES|" },
 		{ 5, 0, WIRE_WHY, "|", "EACCES|" },
+		{ 5, 0, WIRE_GET_DOMAIN_RING, "5|", "EACCES|" },
+		{ 5, 0, WIRE_PUT_DOMAIN_RING, "5|x", "EACCES|" },
 		{ 0, 9, WIRE_QUIESCE, "5|", "ENOENT|" },
 		{ 0, 0, WIRE_QUIESCE, "", "EINVAL|" },
 		{ 0, 0, WIRE_QUIESCE, "0|", "EINVAL|" },
@@ -43,6 +45,12 @@ static void they_are_for_the_privileged_and_check_their_arguments(void **state)
 		{ 0, 0, WIRE_EXPORT_DOMAIN, "5|0|", "ENOSYS|" },
 		{ 0, 0, WIRE_IMPORT_DOMAIN, "5|0|1|x", "ENOSYS|" },
 		{ 0, 0, WIRE_WHY, "", "|" },
+		{ 0, 0, WIRE_GET_DOMAIN_RING, "x|", "EINVAL|" },
+		{ 0, 0, WIRE_GET_DOMAIN_RING, "9|", "ENOENT|" },
+		{ 0, 0, WIRE_GET_DOMAIN_RING, "5|", "EBUSY|" },
+		{ 0, 0, WIRE_PUT_DOMAIN_RING, "0|x", "EINVAL|" },
+		{ 0, 0, WIRE_PUT_DOMAIN_RING, "9|x", "ENOENT|" },
+		{ 0, 0, WIRE_PUT_DOMAIN_RING, "5|x", "EBUSY|" },
 	};
 	struct world *w = world_new();
 
@@ -96,6 +104,39 @@ static void a_quiesced_ring_is_left_alone_until_it_is_no_more(void **state)
 	assert_string_equal(w->events, "[x|t|]");
 	assert_string_equal(w->answer, "OK|");
 	assert_string_equal(ask(w, 0, XS_READ, "/local/domain/5/y|"), "1");
+	world_free(w);
+}
+
+static void ask_raw(struct world *w, uint32_t type, const void *data, size_t len);
+
+static void a_quiesced_rings_page_is_had_and_put_as_it_is(void **state)
+{
+	uint8_t had[sizeof(struct xenstore_domain_interface)], put[2 + sizeof(had)] = "5";
+	const size_t head = sizeof(struct xsd_sockmsg);
+	struct world *w = world_new();
+	struct mouth *m = &w->socket[0];
+
+	(void)state;
+	world_guest(w, 5);
+	world_guest(w, 6);
+	assert_string_equal(ask(w, 5, XS_WRITE, "a|1"), "OK|");
+	assert_string_equal(ask(w, 0, WIRE_QUIESCE, "5|"), "OK|");
+	ask_raw(w, WIRE_GET_DOMAIN_RING, "5", 2);
+	assert_int_equal(m->out_len, head + sizeof(had));
+	memcpy(had, m->out + head, sizeof(had));
+	assert_memory_equal(had, w->hv.dom[5].page, sizeof(had));
+	memset(w->hv.dom[5].page, 0, sizeof(had));
+	memcpy(put + 2, had, sizeof(had));
+	((struct xenstore_domain_interface *)(void *)(put + 2))->server_features = 0;
+	ask_raw(w, WIRE_PUT_DOMAIN_RING, put, sizeof(put));
+	world_hear(w, m, WIRE_PUT_DOMAIN_RING);
+	assert_string_equal(w->answer, "OK|");
+	assert_memory_equal(had, w->hv.dom[5].page, sizeof(had));
+	ask_raw(w, WIRE_PUT_DOMAIN_RING, put, sizeof(put) - 1);
+	world_hear(w, m, WIRE_PUT_DOMAIN_RING);
+	assert_string_equal(w->answer, "EINVAL|");
+	assert_string_equal(ask(w, 0, WIRE_UNQUIESCE, "5|"), "OK|");
+	assert_string_equal(ask(w, 5, XS_READ, "a|"), "1");
 	world_free(w);
 }
 
@@ -452,6 +493,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(they_are_for_the_privileged_and_check_their_arguments),
 		cmocka_unit_test(a_quiesced_ring_is_left_alone_until_it_is_no_more),
+		cmocka_unit_test(a_quiesced_rings_page_is_had_and_put_as_it_is),
 		cmocka_unit_test(events_held_back_by_a_quiesced_ring_never_grow_stale),
 		cmocka_unit_test(a_ring_that_comes_after_quiesce_is_left_alone_from_the_first),
 		cmocka_unit_test(quiesce_is_answered_when_a_request_that_waits_is_done),

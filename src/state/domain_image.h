@@ -32,8 +32,8 @@ int domain_image_export(struct core *core, uint16_t domid, const struct path *pa
  *
  * EINVAL: no good image, or one of another domain, or of more than one. ENOENT: the domain, or one
  * that is to own a node, does not exist, or has no ring and the image says that it had. EBUSY: it
- * is not quiesced. EEXIST: it has nodes, watches, transactions or messages, or a node of the image
- * exists. EIO: its ring is broken. -ENOMEM. why as above.
+ * is not quiesced. EEXIST: it has watches, transactions or messages, or nodes where the image has
+ * some, or a node of the image exists. EIO: its ring is broken. -ENOMEM. why as above.
  */
 int domain_image_import(struct core *core, uint16_t domid, const uint8_t *image, size_t len,
 			char *why);

@@ -274,7 +274,15 @@ static int check_domain(struct domain_plan *p)
 		return 0;
 	if (p->d->conn && !p->d->quiesced)
 		return no(p, EBUSY, "domain %u is not quiesced", p->domid);
-	store_settle(&core->store);
+	return 0;
+}
+
+/* Those of the image would be mixed with what was there; one without any is a connection alone. */
+static int check_owned(struct domain_plan *p)
+{
+	if (!p->d || !p->n_tops)
+		return 0;
+	store_settle(&p->core->store);
 	if (p->d->budget.used[QUOTA_NODES])
 		return no(p, EEXIST, "domain %u owns nodes already", p->domid);
 	return 0;
@@ -289,6 +297,8 @@ int domain_plan_check(struct domain_plan *p)
 		r = check_domain(p);
 	if (!r)
 		r = domain_plan_each(p, check_record, NULL);
+	if (!r)
+		r = check_owned(p);
 	if (!r && p->conn_id)
 		r = check_conn(p);
 	if (!r && p->conn_id)

@@ -45,6 +45,8 @@ static const char *const vendor_names[WIRE_VENDOR_END - WIRE_VENDOR_FIRST] = {
 	[WIRE_EXPORT_DOMAIN - WIRE_VENDOR_FIRST] = "EXPORT_DOMAIN",
 	[WIRE_IMPORT_DOMAIN - WIRE_VENDOR_FIRST] = "IMPORT_DOMAIN",
 	[WIRE_WHY - WIRE_VENDOR_FIRST] = "WHY",
+	[WIRE_GET_DOMAIN_RING - WIRE_VENDOR_FIRST] = "GET_DOMAIN_RING",
+	[WIRE_PUT_DOMAIN_RING - WIRE_VENDOR_FIRST] = "PUT_DOMAIN_RING",
 };
 
 int wire_parse(const void *buf, size_t len, struct wire_msg *ret, size_t *ret_size)

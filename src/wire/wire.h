@@ -30,7 +30,9 @@
 #define WIRE_EXPORT_DOMAIN 0x8006u
 #define WIRE_IMPORT_DOMAIN 0x8007u
 #define WIRE_WHY 0x8008u
-#define WIRE_VENDOR_END 0x8009u
+#define WIRE_GET_DOMAIN_RING 0x8009u
+#define WIRE_PUT_DOMAIN_RING 0x800au
+#define WIRE_VENDOR_END 0x800bu
 
 #define WIRE_HEADER_SIZE sizeof(struct xsd_sockmsg)
 

@@ -29,7 +29,7 @@ static const struct {
 	{ "TYPE32768", WIRE_VENDOR_FIRST - 1 },
 	{ "TYPE32769", WIRE_QUIESCE },
 	{ "TYPE32776", WIRE_WHY },
-	{ "TYPE32777", WIRE_VENDOR_END },
+	{ "TYPE32779", WIRE_VENDOR_END },
 };
 
 static uint32_t type_of(const char *word)

@@ -9,7 +9,7 @@ static const struct scenario table[] = {
 	CASE("an unknown type is ENOSYS, to guests and toolstacks", { "a", "TYPE20", "ENOSYS" },
 	     { "a", "TYPE27", "ENOSYS" }, { "a", "TYPE15", "ENOSYS" },
 	     { "1", "TYPE20 x", "ENOSYS" }, { "1", "TYPE32768 1", "ENOSYS" },
-	     { "1", "TYPE32777 1", "ENOSYS" }, { "1", "tx=99 TYPE20", "ENOSYS" }),
+	     { "1", "TYPE32779 1", "ENOSYS" }, { "1", "tx=99 TYPE20", "ENOSYS" }),
 	CASE("an operation for toolstacks is EACCES to a guest, whatever its arguments",
 	     { "1", "INTRODUCE 2 1 1", "EACCES" }, { "1", "INTRODUCE", "EACCES" },
 	     { "1", "RELEASE 1", "EACCES" }, { "1", "IS_DOMAIN_INTRODUCED 1", "EACCES" },
