@@ -47,6 +47,10 @@ int cli_metrics(int argc, char **argv);
 int cli_control(int argc, char **argv);
 int cli_update(int argc, char **argv);
 
+/* A running host's store handed over to ours, and back. */
+int cli_adopt(int argc, char **argv);
+int cli_unadopt(int argc, char **argv);
+
 int cli_domain(int argc, char **argv);
 
 /* Of domains' configurations: its parts have exit statuses of their own, see cli/config.h. */

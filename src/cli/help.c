@@ -85,6 +85,29 @@ static const struct command {
 	  "whatever it does wrong leaves the daemon as it is.\n"
 	  "  -t, --timeout S      seconds for all of it (60)\n"
 	  "  -c, --options WORDS  its command line, in one word; default: the running one's\n" },
+	{ "adopt", cli_adopt, "[OPTION]...",
+	  "drover-xenstored in the place of the xenstored that runs, live",
+	  "Looks at who serves and checks all that can be found out before; then asks for it,\n"
+	  "compares the tree, and has ours started at the next boot.\n"
+	  "  -n, --dry-run        checks only, changes nothing\n"
+	  "  -t, --timeout S      how long open transactions may take to end (60)\n"
+	  "  -F, --force          those that are open then are lost\n"
+	  "      --program FILE   in place of /usr/sbin/drover-xenstored\n"
+	  "      --options WORDS  further ones for it\n"
+	  "      --no-boot        the next boot is as the last one\n"
+	  "      --boot-file FILE where XENSTORED= is: /etc/default/xen, /etc/default/xencommons\n"
+	  "                       or /etc/sysconfig/xencommons, whichever comes first\n"
+	  "      --json           findings for programs\n" },
+	{ "unadopt", cli_unadopt, "[OPTION]...", "C xenstored in the place of ours, live",
+	  "  -n, --dry-run        checks only, changes nothing\n"
+	  "  -t, --timeout S      how long open transactions may take to end (60)\n"
+	  "  -F, --force          those that are open then are lost\n"
+	  "      --to FILE        in place of the one that was there before adopt\n"
+	  "      --options WORDS  further ones for it\n"
+	  "      --no-boot        the next boot is as the last one\n"
+	  "      --boot-file FILE as for adopt\n"
+	  "      --boot-only      the next boot is as before adopt, and nothing else is done\n"
+	  "      --json           findings for programs\n" },
 	{ "domain", cli_domain, "COMMAND [OPTION]...",
 	  "one domain's share of the store, from one daemon to another",
 	  "  quiesce DOMID    finishes its requests, then leaves its ring alone; unquiesce DOMID\n"

@@ -26,6 +26,7 @@ struct sim_client {
 	int fd;			 /* owned; -1: a ring */
 	struct sim_guest *guest; /* owned; NULL: a socket */
 	uint32_t req_id;
+	int patience_ms; /* for a reply */
 	sim_event_fn *on_event;
 	void *on_event_data; /* borrowed */
 	size_t got;
@@ -61,6 +62,7 @@ int sim_client_connect(const char *path, struct sim_client **ret_client)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
+	c->patience_ms = CALL_TIMEOUT_MS;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&un, sizeof(un))) {
 		int r = -errno;
@@ -130,6 +132,7 @@ int sim_client_guest(const char *dir, uint16_t domid, bool as_left, struct sim_c
 	if (!c)
 		return -ENOMEM;
 	c->fd = -1;
+	c->patience_ms = CALL_TIMEOUT_MS;
 	c->req_id = (uint32_t)now_ms(); /* unlike what replies left behind may carry */
 	r = sim_guest_open(dir, domid, &c->guest);
 	if (!r && !as_left)
@@ -150,6 +153,11 @@ pid_t sim_client_peer(const struct sim_client *c)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
 		return 0;
 	return peer.pid;
+}
+
+void sim_client_patience(struct sim_client *c, int timeout_ms)
+{
+	c->patience_ms = timeout_ms;
 }
 
 int sim_client_fd(const struct sim_client *c)
@@ -288,7 +296,7 @@ int sim_client_call(struct sim_client *c, uint32_t type, uint32_t tx_id, const v
 	if (r)
 		return r;
 	for (;;) {
-		r = client_next(c, CALL_TIMEOUT_MS, &hdr, ret_reply);
+		r = client_next(c, c->patience_ms, &hdr, ret_reply);
 		if (r)
 			return r;
 		if (hdr.type == XS_WATCH_EVENT)

@@ -42,6 +42,8 @@ void sim_client_on_event(struct sim_client *c, sim_event_fn *fn, void *data);
  */
 int sim_client_call(struct sim_client *c, uint32_t type, uint32_t tx_id, const void *payload,
 		    size_t len, struct sim_reply *ret_reply);
+/* How long sim_client_call waits for a reply on a socket, in place of 30 s. */
+void sim_client_patience(struct sim_client *c, int timeout_ms);
 /* Waits for one event, which goes to on_event. 0 or as above; timeout_ms -1: for ever. */
 int sim_client_wait_event(struct sim_client *c, int timeout_ms);
 

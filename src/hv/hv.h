@@ -127,6 +127,19 @@ void hv_xen_give(const struct hv_kept *kept);
  */
 int hv_xen_open(const struct hv_kept *kept, struct hv **ret_hv);
 
+/* What hv_xen_probe found. */
+struct hv_probe {
+	unsigned int major; /* of the hypervisor's version; 0: not known */
+	unsigned int minor;
+	bool grants; /* the kernel maps granted pages */
+};
+
+/*
+ * Whether hv_xen_open would find a hypervisor that answers, beside a daemon that has it open:
+ * nothing is bound. -EACCES: not permitted, or libxenctrl is of another version; other -errno.
+ */
+int hv_xen_probe(struct hv_probe *ret);
+
 /* Whether /proc/xen/capabilities says control_d. */
 bool hv_xen_is_present(void);
 

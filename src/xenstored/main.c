@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "hv/hv.h"
 #include "keeper/fdstore.h"
 #include "keeper/keeper.h"
 #include "xenstored/daemon.h"
@@ -139,6 +140,26 @@ static void words_drop_adopt(char **argv)
 	argv[n] = NULL;
 }
 
+/* Beside the daemon that serves, with its environment: what would be found in its place. */
+static int check(const struct options *o)
+{
+	struct hv_probe p;
+	int r;
+
+	if (!worker_wants_xen(o)) {
+		printf("simulated, %s\n", worker_sim_dir(o));
+		return EXIT_SUCCESS;
+	}
+	r = hv_xen_probe(&p);
+	if (r)
+		printf("the Xen hypervisor cannot be asked: %s%s\n", strerror(-r),
+		       r == -EACCES ? " (not root, or libxenctrl is of another version)" : "");
+	else
+		printf("Xen %u.%u%s\n", p.major, p.minor,
+		       p.grants ? "" : ", without the kernel's module of grants");
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -155,6 +176,8 @@ int main(int argc, char **argv)
 		printf("drover-xenstored %s\n", DROVER_VERSION);
 		return EXIT_SUCCESS;
 	}
+	if (o.check)
+		return check(&o);
 	signal(SIGPIPE, SIG_IGN);
 	p.worker.trace = trace_new(o.verbose);
 	if (!p.worker.trace) {

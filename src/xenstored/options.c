@@ -21,6 +21,7 @@ enum long_option {
 	OPT_PRIV_DOMID,
 	OPT_TRACE_CONTROL,
 	OPT_VERSION,
+	OPT_CHECK,
 	OPT_NO_JOURNAL,
 	OPT_DISCARD_STATE,
 	OPT_NO_SANDBOX,
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
 	{ "live-update", no_argument, NULL, 'U' },
 	{ "hv", required_argument, NULL, OPT_HV },
 	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "no-journal", no_argument, NULL, OPT_NO_JOURNAL },
 	{ "discard-state", no_argument, NULL, OPT_DISCARD_STATE },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
@@ -96,7 +98,8 @@ void options_usage(const char *program)
 	       "  -R, --no-recovery; -I, --internal-db [on|off]  understood, without effect: the\n"
 	       "                            store is in memory\n"
 	       "  -H, --help                this text\n"
-	       "      --version\n\n"
+	       "      --version\n"
+	       "      --check               whether this host can be served; changes nothing\n\n"
 	       "XENSTORED_PATH names the socket, XENSTORED_RUNDIR its directory\n"
 	       "(default /run/xenstored). See drover-xenstored(8).\n\n" SEAT_VERSIONS "\n");
 }
@@ -269,6 +272,9 @@ static bool set_flag(struct options *o, int c)
 		return true;
 	case OPT_VERSION:
 		o->version = true;
+		return true;
+	case OPT_CHECK:
+		o->check = true;
 		return true;
 	case OPT_NO_JOURNAL:
 		o->no_journal = true;

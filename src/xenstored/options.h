@@ -24,6 +24,7 @@ struct options {
 	bool verbose;	     /* -V */
 	bool help;	     /* -H */
 	bool version;
+	bool check;		/* --check */
 	bool trace_io;		/* --trace-control +io: the default where there is a trace file */
 	const char *pid_file;	/* -F; borrowed from argv, as all strings */
 	const char *trace_file; /* -T */

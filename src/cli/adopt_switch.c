@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One program in the place of another: the steps of a live update, and waiting for who answers
+ * then. Invariant: an update that is refused is forgotten by the daemon, too.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/own.h"
+#include "cli/adopt.h"
+#include "cli/command.h"
+#include "cli/xs_client.h"
+#include "wire/wire.h"
+
+#define TICK_NS 5000000
+#define TICKS_PER_S 200u
+
+DEFINE_CLEANUP(struct sim_client *, sim_client_free)
+
+/* CONTROL live-update and words, separated by NULs. The answer in reply->octets. */
+static int step(struct sim_client *c, struct sim_reply *reply, const struct adopt_words *words)
+{
+	char payload[XENSTORE_PAYLOAD_MAX];
+	size_t len = 0;
+
+	for (size_t i = 0; i < words->n; i++) {
+		size_t size = strlen(words->at[i]) + 1;
+
+		if (size > sizeof(payload) - len)
+			return E2BIG;
+		memcpy(payload + len, words->at[i], size);
+		len += size;
+	}
+	return sim_client_call(c, XS_CONTROL, 0, payload, len, reply);
+}
+
+/* Told where it is not "OK". */
+static bool ask(struct adopt_report *r, struct sim_client *c, const struct adopt_words *words,
+		const char *why)
+{
+	struct sim_reply reply;
+	int err = step(c, &reply, words);
+
+	if (!err && !strcmp(reply.octets, "OK"))
+		return true;
+	if (!err)
+		adopt_tell(r, ADOPT_REFUSED, "update", "the daemon goes on as it was: %s",
+			   strcmp(reply.octets, "BUSY") ? reply.octets
+							: "another update is under way");
+	else if (err > 0)
+		adopt_tell(r, ADOPT_REFUSED, "update", "the daemon refuses %s: %s", why,
+			   strerror(err));
+	else
+		adopt_tell(r, ADOPT_REFUSED, "update", "%s: no answer: %s", why, strerror(-err));
+	return false;
+}
+
+static void words_begin(struct adopt_words *w, const char *letter)
+{
+	memset(w, 0, sizeof(*w));
+	adopt_words_add(w, "live-update");
+	adopt_words_add(w, letter);
+}
+
+/* The words of the new program: C and ours get a line, oxenstored words. */
+static bool ask_options(struct adopt_report *r, struct sim_client *c, enum adopt_kind kind,
+			const char *options)
+{
+	char *text = cli_must(strdup(options)), *rest = text, *word;
+	struct adopt_words w;
+	bool done;
+
+	words_begin(&w, "-c");
+	if (kind != ADOPT_OCAML)
+		adopt_words_add(&w, options);
+	else
+		while ((word = strtok_r(rest, " ", &rest)))
+			adopt_words_add(&w, word);
+	done = ask(r, c, &w, "its command line");
+	free(text);
+	return done;
+}
+
+static bool ask_all(struct adopt_report *r, struct sim_client *c, const struct adopt_daemon *d,
+		    const struct adopt_switch *s)
+{
+	struct adopt_words w;
+	struct sim_reply reply;
+	char seconds[16];
+
+	words_begin(&w, "-f");
+	adopt_words_add(&w, s->program);
+	if (!ask(r, c, &w, "the program"))
+		return false;
+	if (s->options && !ask_options(r, c, d->kind, s->options))
+		return false;
+	snprintf(seconds, sizeof(seconds), "%u", s->timeout_s);
+	words_begin(&w, "-s");
+	adopt_words_add(&w, "-t");
+	adopt_words_add(&w, seconds);
+	if (s->force)
+		adopt_words_add(&w, "-F");
+	sim_client_patience(c, (int)(s->timeout_s + ADOPT_GRACE_S) * 1000);
+	if (ask(r, c, &w, "the start"))
+		return true;
+	words_begin(&w, "-a");
+	(void)step(c, &reply, &w);
+	return false;
+}
+
+/* Whether somebody new is answered, by that process. */
+static bool answers(const struct adopt_daemon *d)
+{
+	CLEANUP(sim_client_free) struct sim_client *c = NULL;
+	struct sim_reply reply;
+
+	if (kill(d->pid, 0) || sim_client_connect(cli_socket_path(), &c))
+		return false;
+	sim_client_patience(c, 1000);
+	return !sim_client_call(c, XS_READ, 0, "/", 2, &reply);
+}
+
+/* A script may stand in for a program: then another one than before is all that can be known. */
+static bool is_another(const struct adopt_daemon *d, const char *exe, const char *program)
+{
+	char real[PATH_MAX];
+
+	return (realpath(program, real) && !strcmp(exe, real)) || strcmp(exe, d->exe) != 0;
+}
+
+static bool await(struct adopt_report *r, const struct adopt_daemon *d,
+		  const struct adopt_switch *s)
+{
+	struct timespec tick = { .tv_nsec = TICK_NS };
+	char exe[PATH_MAX] = "";
+
+	for (unsigned int i = 0; i < (s->timeout_s + ADOPT_GRACE_S) * TICKS_PER_S; i++) {
+		if (!adopt_exe(d->pid, exe)) {
+			adopt_tell(r, ADOPT_REFUSED, "update",
+				   "process %d has ended, and nobody serves: its log says why; "
+				   "%s holds what there was, if it is there",
+				   (int)d->pid, d->rundir);
+			return false;
+		}
+		if (is_another(d, exe, s->program) && answers(d))
+			return true;
+		nanosleep(&tick, NULL);
+	}
+	adopt_tell(r, ADOPT_REFUSED, "update", "process %d is %s still; its log says why",
+		   (int)d->pid, exe);
+	return false;
+}
+
+bool adopt_switch_run(struct adopt_report *r, const struct adopt_daemon *d,
+		      const struct adopt_switch *s)
+{
+	CLEANUP(sim_client_free) struct sim_client *c = NULL;
+	int err = -sim_client_connect(cli_socket_path(), &c);
+
+	if (err) {
+		adopt_tell(r, ADOPT_REFUSED, "update", "%s: %s", cli_socket_path(), strerror(err));
+		return false;
+	}
+	if (!ask_all(r, c, d, s) || !await(r, d, s))
+		return false;
+	adopt_tell(r, ADOPT_FINE, "update", "%s serves, in process %d as before", s->program,
+		   (int)d->pid);
+	return true;
+}
