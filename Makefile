@@ -3,7 +3,8 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check bench fuzz matrix model soak asan clang tidy install clean
+.PHONY: build demo check bench fuzz matrix model soak asan clang tidy install deb check-deb \
+	clean
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j$(JOBS)
@@ -59,6 +60,15 @@ tidy:
 
 install: build
 	meson install -C $(BUILD)
+
+# Debian packages of what is in this folder, judged by lintian: BUILD/deb/*.deb.
+deb:
+	tools/deps.sh deb
+	packaging/deb.sh $(BUILD)/deb
+
+# The packages in a clean Debian 12: installed, upgraded under a running store, removed, purged.
+check-deb: deb
+	tests/packaging/install_test.py --debs $(BUILD)/deb
 
 clean:
 	rm -rf build build-asan build-clang build-fuzz

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs the Debian packages that building and checking need, where one is missing. Asks
-# nothing of the network when none is.
+# Installs the Debian packages that building and checking need, where one is missing, and those
+# that an argument names the purpose of. Asks nothing of the network when none is.
 set -eu
 
 packages="
@@ -16,6 +16,16 @@ packages="
 	qemu-system-x86 etcd-server gnutls-bin
 	valgrind gnuplot-nox mandoc util-linux spin
 "
+
+for purpose in "$@"; do
+	case $purpose in
+	deb) packages="$packages debhelper debootstrap dpkg-dev fakeroot lintian" ;;
+	*)
+		echo "deps: no such purpose: $purpose" >&2
+		exit 2
+		;;
+	esac
+done
 
 missing=
 for package in $packages; do
