@@ -108,6 +108,7 @@ static void status_take(struct vmm_guest *g, const struct agent_status *st)
 {
 	g->state = state_of(st);
 	g->domid = st->domid;
+	g->unaware = st->unaware;
 	g->received = st->received;
 	g->receiving = st->receiving;
 	g->sending = st->sending;
@@ -141,6 +142,9 @@ static void status_compare(struct agent_guest *s, const struct agent_msg *msg)
 	if (g->receiving && !st->receiving)
 		vmm_guest_receive_ended(g, st->receive_err, why_of(msg, st->receive_err));
 	start_end(s, st);
+	/* the process that was asked before is not there any more */
+	if (g->destroying)
+		agent_quit(g);
 }
 
 static void call_done(struct agent_guest *s, const struct agent_msg *msg)
@@ -182,6 +186,7 @@ static void msg_take(struct agent_guest *s, const struct agent_msg *msg)
 	struct vmm_guest *g = s->g;
 
 	g->domid = msg->status.domid;
+	g->unaware = msg->status.unaware;
 	switch (msg->type) {
 	case AGENT_DONE:
 		call_done(s, msg);
@@ -252,15 +257,6 @@ void agent_start(struct vmm_guest *g, struct vmm_call *call)
 	/* the socket has been listening since before the process was there */
 	if (greet(s) < 0)
 		vmm_timer_set(g->v, &s->greet, AGENT_GREET_AGAIN_MS, greet_again);
-}
-
-void agent_again(struct vmm_guest *g)
-{
-	struct agent_guest *s = priv_of(g);
-
-	vmm_timer_stop(&s->greet);
-	disconnect(s);
-	greet_again(&s->greet);
 }
 
 int agent_find(struct vmm_guest *g)

@@ -31,8 +31,6 @@ struct agent_guest {
 void agent_init(struct vmm_guest *g);
 /* Its process is there, and its socket, AGENT_CTL_FILE, listens; call ends when it is ready. */
 void agent_start(struct vmm_guest *g, struct vmm_call *call);
-/* Another process has taken the place of the former: it is greeted, and says what there is. */
-void agent_again(struct vmm_guest *g);
 
 int agent_find(struct vmm_guest *g);
 void agent_release(struct vmm_guest *g);

@@ -58,6 +58,8 @@ struct agent_status {
 	uint32_t iteration;
 	int32_t send_err, receive_err; /* how the last one ended */
 	int32_t domid;		       /* -1: none */
+	uint8_t unaware;	       /* suspended without its help */
+	uint8_t unused[3];
 };
 
 struct agent_options {

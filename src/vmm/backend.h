@@ -51,7 +51,8 @@ struct vmm_guest {
 	char *dir; /* owned */
 	int dir_fd;
 	struct guest_def *def; /* owned; NULL of a guest found again */
-	int domid, domid_wish; /* -1: none; domid is the backend's to set */
+	int domid, domid_wish; /* -1: none; domid is the backend's to set, as unaware is */
+	bool unaware;
 
 	pid_t pid; /* 0: no process yet */
 	int pidfd; /* -1: none, or over */
@@ -79,6 +80,11 @@ struct vmm_backend {
 	unsigned int can; /* VMM_CAN_* */
 	size_t size;	  /* of vmm_priv */
 	size_t guest_size;
+	/*
+	 * What the front gives a process that was asked to end; 0: VMM_QUIT_MS. With `outlives` it
+	 * is also asked where it would be killed at once otherwise.
+	 */
+	unsigned int quit_ms;
 
 	/* The backend's own, before any guest. < 0: vmm_open fails; logged. */
 	int (*open)(struct vmm *v);
@@ -101,6 +107,16 @@ struct vmm_backend {
 	 * < 0: it can never be reached: logged; it stays VMM_STARTING and can only be destroyed.
 	 */
 	int (*find)(struct vmm_guest *g);
+	/*
+	 * NULL: a guest is its process. Otherwise: the process has ended, and the guest may not
+	 * have: true if it goes on, and then the backend has another process take its place, by
+	 * vmm_spawn, soon. What the guest is, and what was open, is learned from that one.
+	 */
+	bool (*outlives)(struct vmm_guest *g, int status);
+	/* With `outlives`, of one found again: starts that process, before `find`. 0: it is there;
+	 * -ENOENT: the guest has ended, too; < 0: it could not be started: as -ENOENT, but logged.
+	 */
+	int (*revive)(struct vmm_guest *g);
 	/*
 	 * The process has ended (or, of one found again, had ended). status: wait's, -1 where it is
 	 * not ours to wait for. Returns why: VMM_SHUTDOWN, VMM_CRASHED ... It may still read what
@@ -134,6 +150,7 @@ struct vmm_backend {
 /* The tables, listed in backends.c. */
 const struct vmm_backend *sim_backend(void);
 const struct vmm_backend *qemu_backend(void);
+const struct vmm_backend *xl_backend(void);
 /* NULL: none of this name. */
 const struct vmm_backend *vmm_backend_find(const char *name);
 
@@ -194,6 +211,8 @@ void vmm_guest_enter(struct vmm_guest *g, enum vmm_state state, enum vmm_reason 
 /* Why calls that are open fail when it ends; the first one holds. why may be NULL. */
 void vmm_guest_set_why(struct vmm_guest *g, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* What failed is tried again. */
+void vmm_guest_clear_why(struct vmm_guest *g);
 /* It is of no use: set_why, and SIGKILL. What follows comes when the process has ended. */
 void vmm_guest_fail(struct vmm_guest *g, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -11,6 +11,7 @@ const struct vmm_backend *vmm_backend_find(const char *name)
 	static const struct vmm_backend *(*const backends[])(void) = {
 		qemu_backend,
 		sim_backend,
+		xl_backend,
 		NULL,
 	};
 

@@ -57,6 +57,11 @@ int vmm_guest_domid(const struct vmm_guest *g)
 	return g->domid;
 }
 
+bool vmm_guest_is_unaware(const struct vmm_guest *g)
+{
+	return g->unaware;
+}
+
 void vmm_set_domid_wish(struct vmm_guest *g, int domid)
 {
 	g->domid_wish = domid;
@@ -171,7 +176,12 @@ int vmm_reboot(struct vmm_guest *g, vmm_done_fn *done, void *data)
 
 static void kill_due(struct vmm_timer *t)
 {
-	process_kill(CONTAINER_OF(t, struct vmm_guest, kill_timer));
+	struct vmm_guest *g = CONTAINER_OF(t, struct vmm_guest, kill_timer);
+
+	process_kill(g);
+	/* the process that takes its place is asked, too, and may fail, too */
+	if (g->v->be->outlives)
+		vmm_timer_set(g->v, t, g->v->be->quit_ms, kill_due);
 }
 
 int vmm_destroy(struct vmm_guest *g, bool graceful, vmm_done_fn *done, void *data)
@@ -181,8 +191,9 @@ int vmm_destroy(struct vmm_guest *g, bool graceful, vmm_done_fn *done, void *dat
 	if (!call_new(g, CALL_DESTROY, done, data))
 		return -ENOMEM;
 	g->destroying = true;
-	if (graceful) {
-		vmm_timer_set(g->v, &g->kill_timer, VMM_QUIT_MS, kill_due);
+	if (graceful || g->v->be->outlives) {
+		vmm_timer_set(g->v, &g->kill_timer,
+			      g->v->be->quit_ms ? g->v->be->quit_ms : VMM_QUIT_MS, kill_due);
 		g->v->be->quit(g);
 	} else {
 		process_kill(g);

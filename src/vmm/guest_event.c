@@ -62,6 +62,12 @@ void vmm_guest_set_why(struct vmm_guest *g, int err, const char *fmt, ...)
 	va_end(ap);
 }
 
+void vmm_guest_clear_why(struct vmm_guest *g)
+{
+	g->err = 0;
+	g->why[0] = '\0';
+}
+
 void vmm_guest_fail(struct vmm_guest *g, int err, const char *fmt, ...)
 {
 	va_list ap;
@@ -141,13 +147,17 @@ static void end_calls(struct vmm_guest *g)
 
 void guest_ended(struct vmm_guest *g, int status)
 {
-	enum vmm_reason reason = g->v->be->died(g, status);
-	const char *why = g->err ? g->why : "the guest's process has ended";
+	enum vmm_reason reason;
+	const char *why;
 
-	vmm_timer_stop(&g->kill_timer);
 	vmm_io_remove(&g->exit_io);
 	close(g->pidfd);
 	g->pidfd = -1;
+	if (g->v->be->outlives && g->v->be->outlives(g, status))
+		return;
+	reason = g->v->be->died(g, status);
+	why = g->err ? g->why : "the guest's process has ended";
+	vmm_timer_stop(&g->kill_timer);
 	if (!g->released)
 		g->v->be->release(g);
 	g->released = true;

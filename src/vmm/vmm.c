@@ -96,6 +96,7 @@ static int make_dirs(const char *path)
 static int guest_found(struct vmm *v, struct vmm_guest *g)
 {
 	int alive = process_find(g);
+	bool watched = false;
 
 	if (alive < 0) {
 		log_error("guest %s: its process cannot be told; left alone", g->dir);
@@ -106,13 +107,21 @@ static int guest_found(struct vmm *v, struct vmm_guest *g)
 	v->n_guests++;
 	g->state = VMM_STARTING;
 	g->reason = VMM_FOUND;
+	if (!alive && v->be->revive) {
+		int r = v->be->revive(g);
+
+		alive = r == 0;
+		if (r < 0 && r != -ENOENT)
+			log_error("guest %s: nothing can go on with its domain", g->name);
+		watched = alive;
+	}
 	if (!alive) {
 		g->released = true;
 		v->events->found(v->data, g);
 		vmm_guest_enter(g, VMM_GONE, v->be->died(g, -1));
 		return 0;
 	}
-	if (process_watch(g) < 0 || v->be->find(g) < 0)
+	if ((!watched && process_watch(g) < 0) || v->be->find(g) < 0)
 		log_error("guest %s: it cannot be reached, only destroyed", g->name);
 	v->events->found(v->data, g);
 	return 0;

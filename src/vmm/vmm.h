@@ -196,6 +196,11 @@ int vmm_guest_domid(const struct vmm_guest *g);
  * otherwise any. -1: none is wished for. Forgotten when the daemon ends.
  */
 void vmm_set_domid_wish(struct vmm_guest *g, int domid);
+/*
+ * VMM_OWNS_STORE, once it is stopped or received: it was suspended without its help (it has no
+ * drivers of Xen's), so that it goes on without knowing. False of any other guest.
+ */
+bool vmm_guest_is_unaware(const struct vmm_guest *g);
 /* <run_dir>/<uuid>: the caller may keep files of its own in it; they go with the guest. */
 const char *vmm_guest_dir(const struct vmm_guest *g);
 /* Nanoseconds of processor time so far. */
@@ -219,7 +224,8 @@ int vmm_shutdown(struct vmm_guest *g, vmm_done_fn *done, void *data); /* asks th
 int vmm_reboot(struct vmm_guest *g, vmm_done_fn *done, void *data);
 /*
  * Ends the process, hard (SIGKILL by pidfd) if it does not end by itself in a second; graceful
- * false: at once. done comes with VMM_GONE, after events->changed.
+ * false: at once. With VMM_OWNS_STORE it is the domain that is destroyed, at once. done comes with
+ * VMM_GONE, after events->changed.
  */
 int vmm_destroy(struct vmm_guest *g, bool graceful, vmm_done_fn *done, void *data);
 

@@ -463,7 +463,7 @@ def settings_are_read_strictly():
             return p.stderr.replace(path, "F")
         for text, words in (("# ok\nwhat = 1\n", "F:2: what: no such key"),
                             ("backend\n", "F:1: backend: no \"=\""),
-                            ("backend = zx\n", "F:1: backend: \"zx\" is none of: qemu, sim"),
+                            ("backend = zx\n", "F:1: backend: \"zx\" is none of: qemu, sim, xl"),
                             ("state_dir = var\n", "F:1: state_dir: \"var\" is no absolute path"),
                             ("max_clients = 0\n", "F:1: max_clients:"),
                             ("max_clients = 1x\n", "F:1: max_clients:"),
