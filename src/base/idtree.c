@@ -12,7 +12,9 @@
 
 static unsigned int bit_of(const void *key, size_t i)
 {
-	return ((const uint8_t *)key)[i / 8] >> i % 8 & 1u;
+	unsigned int octet = ((const uint8_t *)key)[i / 8];
+
+	return octet >> i % 8 & 1u;
 }
 
 /*
