@@ -77,6 +77,15 @@ static void point_report(struct drover_domain_config *to)
 	}
 }
 
+/*
+ * The hypervisor makes domain 0. Its record is an empty one, which nobody keeps, and not every
+ * value is in the store: that the two differ says nothing.
+ */
+static bool has_record(const struct merging *m)
+{
+	return m->d->domid != 0;
+}
+
 static int __attribute__((format(printf, 5, 6)))
 report_value(struct merging *m, const char *id, enum drover_verdict verdict, const char *node,
 	     const char *fmt, ...)
@@ -84,6 +93,8 @@ report_value(struct merging *m, const char *id, enum drover_verdict verdict, con
 	char path[128], reason[256];
 	va_list ap;
 
+	if (!has_record(m))
+		return 0;
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
@@ -118,7 +129,7 @@ static int put_value(struct merging *m, const char *in, const char *field, const
 		snprintf(before, sizeof(before), "%.90s",
 			 was ? json_object_to_json_string(was) : "nothing");
 		snprintf(after, sizeof(after), "%.90s", json_object_to_json_string(value));
-		m->n_changed++;
+		m->n_changed += has_record(m);
 		r = report_value(m, id, DROVER_CHANGED, node, "record has %s, store has %s", before,
 				 after);
 	}
@@ -218,6 +229,8 @@ static int merge_vcpus(struct merging *m)
 
 static int merge_uuid(struct merging *m)
 {
+	if (!has_record(m))
+		return 0; /* nor has it a uuid */
 	return put_value(m, "c_info", "uuid", "vm", json_object_new_string(m->d->uuid));
 }
 

@@ -107,6 +107,19 @@ def list_has_a_row_for_each_domain(d):
 
 
 @case
+def domain_0_is_not_damaged_by_what_nobody_keeps_of_it(d):
+    """Its record as xen-init-dom0 leaves it on a real host, and a store without memory or vcpus."""
+    h = furnished(d)
+    empty = {"c_info": {"type": "pv"}, "b_info": {"sched_params": {}, "type.pv": {}}}
+    nobody = "00000000-0000-0000-0000-000000000000"
+    with open("%s/userdata-d.0.%s.libxl-json" % (h.userdata, nobody), "w") as f:
+        f.write(json.dumps(empty))
+    equal(rows(h.drover("config", "list", "0", status=0).out)[1][-1], "ok")
+    equal(h.report("0"), {})
+    equal(h.ours(who="0")["c_info"], {"type": "pv", "name": "Domain-0"})
+
+
+@case
 def a_domain_that_cannot_be_told_is_a_row_and_a_failure(d):
     h = furnished(d)
     with open(h.file(9), "w") as f:
