@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "hostd/defs.h"
 #include "hostd/life.h"
+#include "hostd/save.h"
 #include "hostd/settings.h"
 
 #define MARK "autostarted"
@@ -51,16 +52,13 @@ static bool may_start(struct host *h, struct dom *d)
 static void granted(void *data, struct dom *d, int code, const char *why)
 {
 	struct host *h = data;
-	struct guest_def *def = NULL;
 
 	if (code) {
 		log_error("domain %s: cannot be started with the host: %s", d->name, why);
 		return;
 	}
 	if (d->persistent && !d->removed && !dom_is_active(d) && may_start(h, d))
-		def = def_copy(d->persistent);
-	if (def)
-		life_start(h, d, def, false, started, h);
+		save_start(h, d, false, started, h);
 	else
 		dom_release(h, d);
 }

@@ -226,7 +226,7 @@ static const struct proc *find_proc(const struct host *h, uint32_t program, int3
 {
 	const struct proc *const tables[] = {
 		call_connect_procs(), call_list_procs(),  call_domain_procs(), call_change_procs(),
-		call_define_procs(),  call_event_procs(), h->hooks->procs,
+		call_define_procs(),  call_event_procs(), call_save_procs(),  h->hooks->procs,
 	};
 	const struct proc *p = NULL;
 

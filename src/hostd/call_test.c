@@ -114,6 +114,7 @@ static void every_procedure_has_one_place(void **state)
 	check_table(call_change_procs(), RPC_PROGRAM, seen);
 	check_table(call_define_procs(), RPC_PROGRAM, seen);
 	check_table(call_event_procs(), RPC_PROGRAM, seen);
+	check_table(call_save_procs(), RPC_PROGRAM, seen);
 	check_table(migration_hooks()->procs, RPC_PROGRAM, seen);
 	check_table(migration_hooks()->peer_procs, PEER_PROGRAM, peers);
 }

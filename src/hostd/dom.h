@@ -15,6 +15,7 @@
 #include "vmm/vmm.h"
 
 struct host;
+struct save;
 
 #define DOM_MAX 4096u	    /* guests, defined or running */
 #define DOM_WAITERS_MAX 64u /* calls that wait for another one on the same guest */
@@ -33,11 +34,14 @@ enum dom_state {
 enum { /* reasons, by state */
        DOM_RUNNING_BOOTED = 1,
        DOM_RUNNING_MIGRATED = 2,
+       DOM_RUNNING_RESTORED = 3,
        DOM_RUNNING_UNPAUSED = 5,
        DOM_RUNNING_MIGRATION_CANCELED = 6,
+       DOM_RUNNING_SAVE_CANCELED = 7,
        DOM_PAUSED_UNKNOWN = 0,
        DOM_PAUSED_USER = 1,
        DOM_PAUSED_MIGRATION = 2,
+       DOM_PAUSED_SAVE = 3,
        DOM_PAUSED_IOERROR = 5,
        DOM_PAUSED_STARTING_UP = 11,
        DOM_SHUTDOWN_USER = 1,
@@ -46,6 +50,7 @@ enum { /* reasons, by state */
        DOM_SHUTOFF_DESTROYED = 2,
        DOM_SHUTOFF_CRASHED = 3,
        DOM_SHUTOFF_MIGRATED = 4,
+       DOM_SHUTOFF_SAVED = 5,
        DOM_SHUTOFF_FAILED = 6,
 };
 
@@ -60,11 +65,13 @@ enum dom_job_type { /* VIR_DOMAIN_JOB_* */
 
 enum dom_job_operation { /* VIR_DOMAIN_JOB_OPERATION_* */
 			 DOM_JOB_START = 1,
+			 DOM_JOB_SAVE = 2,
+			 DOM_JOB_RESTORE = 3,
 			 DOM_JOB_MIGRATION_IN = 4,
 			 DOM_JOB_MIGRATION_OUT = 5,
 };
 
-/* A long job: now a migration. type DOM_JOB_NONE: there is none. */
+/* A long job: a migration, a saving or a restoring. type DOM_JOB_NONE: there is none. */
 struct dom_job {
 	enum dom_job_type type;
 	enum dom_job_operation operation;
@@ -87,6 +94,7 @@ struct dom {
 	enum dom_state state;
 	int reason;
 	bool autostart;
+	bool managed;  /* the daemon keeps a file that it was saved in */
 	bool incoming; /* is being received; not owned by this host yet */
 	bool found;    /* of a former daemon */
 	bool unserved; /* the store was not told that it runs again: it could not be had */
@@ -109,6 +117,7 @@ struct dom {
 	uint64_t migrate_speed_bps;   /* of migrations for which nothing is said; 0: no limit */
 	uint32_t migrate_downtime_ms; /* 0: the backend's default */
 	void *migration;	      /* src/hostd/migration*.c's own */
+	struct save *save;	      /* src/hostd/save*.c's own; NULL: none is under way */
 };
 
 struct registry {

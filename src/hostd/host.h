@@ -29,6 +29,7 @@ struct migration;
 struct hostd_hooks;
 struct front;
 struct proc;
+struct saves;
 
 struct host {
 	struct uv_loop_s *loop;
@@ -43,6 +44,7 @@ struct host {
 	struct registry doms;
 	struct list subscriptions; /* event.h */
 	struct front *front;	   /* owned: listeners and callers */
+	struct saves *saves;	   /* owned: of save*.c */
 	struct list life;	   /* of life.c: what is under way */
 	struct list calls;	   /* under way, call.h */
 	struct idtree call_ids;
@@ -69,6 +71,7 @@ enum hostd_change {
 	HOSTD_DESTROY,
 	HOSTD_DEFINE,
 	HOSTD_UNDEFINE,
+	HOSTD_SAVE,
 };
 
 /*

@@ -25,6 +25,7 @@
 #include "hostd/defs.h"
 #include "hostd/front.h"
 #include "hostd/life.h"
+#include "hostd/save.h"
 #include "hostd/settings.h"
 #include "hostd/store.h"
 
@@ -324,11 +325,15 @@ int hostd_open(const struct settings *set, const struct hostd_parts *parts, stru
 	if (!r)
 		r = open_store(h);
 	if (!r)
+		r = saves_open(h);
+	if (!r)
 		r = open_vmm(d);
 	if (!r)
 		r = life_sweep(h);
 	if (!r && parts->open)
 		r = parts->open(h);
+	if (!r)
+		saves_found(h);
 	if (!r)
 		r = front_open(h);
 	return r;
@@ -392,6 +397,7 @@ void hostd_close(struct hostd *d, const struct hostd_parts *parts)
 		front_close(h);
 		call_drop_all(h);
 		hstore_close(h->store, NULL, NULL);
+		saves_close(h);
 		if (parts->close)
 			parts->close(h);
 		life_forget_all(h);

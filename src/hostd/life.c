@@ -16,6 +16,7 @@
 #include "hostd/defs.h"
 #include "hostd/event.h"
 #include "hostd/life_own.h"
+#include "hostd/save.h"
 #include "hostd/xml.h"
 #include "rpc/error.h"
 
@@ -196,7 +197,8 @@ void life_owned(struct host *h, struct dom *d, uint64_t epoch, bool paused, life
 	}
 	if (d->incoming) {
 		d->incoming = false;
-		event_lifecycle(h, d, EVENT_STARTED, EVENT_STARTED_MIGRATED);
+		event_lifecycle(h, d, EVENT_STARTED,
+				d->save ? EVENT_STARTED_RESTORED : EVENT_STARTED_MIGRATED);
 		if (paused)
 			event_lifecycle(h, d, EVENT_SUSPENDED, EVENT_SUSPENDED_PAUSED);
 	}
@@ -205,7 +207,7 @@ void life_owned(struct host *h, struct dom *d, uint64_t epoch, bool paused, life
 		life_op_end(op, 0, "");
 		return;
 	}
-	life_resume(h, d, DOM_RUNNING_MIGRATED, owned_runs, op);
+	life_resume(h, d, d->save ? DOM_RUNNING_RESTORED : DOM_RUNNING_MIGRATED, owned_runs, op);
 }
 
 /* ---- what a process tells ---- */
@@ -239,7 +241,10 @@ static void now_paused(struct host *h, struct dom *d, enum vmm_reason reason)
 	};
 	bool did_run = d->state == DOM_RUNNING;
 
-	life_set_state(h, d, DOM_PAUSED, d->incoming ? DOM_PAUSED_MIGRATION : kinds[reason].reason);
+	life_set_state(h, d, DOM_PAUSED,
+		       d->save	     ? DOM_PAUSED_SAVE
+		       : d->incoming ? DOM_PAUSED_MIGRATION
+				     : kinds[reason].reason);
 	if (did_run)
 		event_lifecycle(h, d, EVENT_SUSPENDED, kinds[reason].detail);
 }
@@ -258,6 +263,8 @@ static void on_changed(void *data, struct vmm_guest *guest, enum vmm_state state
 	}
 	if (h->hooks->changed && h->hooks->changed(h, d, state, reason))
 		return;
+	if (d->save)
+		save_changed(d);
 	switch (state) {
 	case VMM_RUNNING:
 		now_runs(h, d, reason);
@@ -271,7 +278,8 @@ static void on_changed(void *data, struct vmm_guest *guest, enum vmm_state state
 	case VMM_GONE:
 		if (!d->starting)
 			life_end(h, d,
-				 reason == VMM_SHUTDOWN	 ? DOM_SHUTOFF_SHUTDOWN
+				 d->save && save_is_kept(d) ? DOM_SHUTOFF_SAVED
+				 : reason == VMM_SHUTDOWN   ? DOM_SHUTOFF_SHUTDOWN
 				 : reason == VMM_BY_USER ? DOM_SHUTOFF_DESTROYED
 							 : DOM_SHUTOFF_CRASHED);
 		break;
@@ -294,7 +302,9 @@ static void on_stopped(void *data, struct vmm_guest *guest)
 	struct host *h = data;
 	struct dom *d = vmm_guest_data(guest);
 
-	if (d && h->hooks->stopped)
+	if (d && d->save)
+		save_stopped(d);
+	else if (d && h->hooks->stopped)
 		h->hooks->stopped(h, d);
 }
 
@@ -303,7 +313,9 @@ static void on_sent(void *data, struct vmm_guest *guest, int err, const char *wh
 	struct host *h = data;
 	struct dom *d = vmm_guest_data(guest);
 
-	if (d && h->hooks->sent)
+	if (d && d->save)
+		save_sent(d, err, why);
+	else if (d && h->hooks->sent)
 		h->hooks->sent(h, d, err, why);
 }
 
@@ -312,7 +324,9 @@ static void on_received(void *data, struct vmm_guest *guest, int err, const char
 	struct host *h = data;
 	struct dom *d = vmm_guest_data(guest);
 
-	if (d && h->hooks->received)
+	if (d && d->save)
+		save_received(d, err, why);
+	else if (d && h->hooks->received)
 		h->hooks->received(h, d, err, why);
 }
 

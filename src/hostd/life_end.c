@@ -25,6 +25,8 @@ static int stop_detail(int reason)
 		return EVENT_STOPPED_DESTROYED;
 	case DOM_SHUTOFF_MIGRATED:
 		return EVENT_STOPPED_MIGRATED;
+	case DOM_SHUTOFF_SAVED:
+		return EVENT_STOPPED_SAVED;
 	case DOM_SHUTOFF_FAILED:
 		return EVENT_STOPPED_FAILED;
 	default:

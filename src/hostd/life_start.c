@@ -16,6 +16,7 @@
 #include "hostd/defs.h"
 #include "hostd/event.h"
 #include "hostd/life_own.h"
+#include "hostd/save.h"
 #include "hostd/store.h"
 #include "hostd/xml.h"
 #include "rpc/error.h"
@@ -316,6 +317,7 @@ void life_found(void *data, struct vmm_guest *guest)
 	}
 	take_back(h, d, TAKE(def), guest);
 	log_notice("domain %s: found, process %d", d->name, vmm_guest_pid(guest));
+	save_found(h, d);
 	if (h->hooks->found)
 		h->hooks->found(h, d);
 }

@@ -32,6 +32,7 @@ static const char *const change_names[] = {
 	[HOSTD_RESUME] = "resumed",  [HOSTD_SHUTDOWN] = "shut down",
 	[HOSTD_REBOOT] = "rebooted", [HOSTD_DESTROY] = "destroyed",
 	[HOSTD_DEFINE] = "defined",  [HOSTD_UNDEFINE] = "undefined",
+	[HOSTD_SAVE] = "saved",
 };
 
 /* While it is still the source's alone. */

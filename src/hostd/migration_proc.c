@@ -13,6 +13,7 @@
 #include "hostd/front.h"
 #include "hostd/migration_args.h"
 #include "hostd/p2p.h"
+#include "hostd/save.h"
 #include "rpc/error.h"
 
 DEFINE_CLEANUP(struct guest_def *, def_free)
@@ -86,6 +87,11 @@ static bool begin_check(struct call *c, struct dom *d, const struct migration_ar
 				  "the flag offline needs the flag persistent");
 		else
 			return true;
+		return false;
+	}
+	if (d->save) {
+		call_fail(c, RPC_ERR_OPERATION_INVALID,
+			  "domain '%s' is being saved or restored", d->name);
 		return false;
 	}
 	if (!dom_is_active(d) || d->incoming || !d->guest) {
@@ -353,28 +359,38 @@ static void proc_perform(struct call *c, void *args)
 
 /* ---- Finish, Confirm ---- */
 
+/* *ret_id: in the cookie; NULL: a client whose Perform failed has none to show. */
+static bool end_read(struct call *c, unsigned int flags, const rpc_params *params,
+		     const rpc_cookie *text, struct migration_args *a, struct mig_cookie *cookie,
+		     const struct mig_id **ret_id)
+{
+	*ret_id = NULL;
+	if (!migration_args_read(c, flags, params, a))
+		return false;
+	if (!text->rpc_cookie_len)
+		return true;
+	*ret_id = &cookie->id;
+	return migration_cookie_read(c, text, true, cookie);
+}
+
 static void proc_finish(struct call *c, void *args)
 {
 	const struct rpc_finish_args *in = args;
+	const struct mig_id *id;
 	struct migration_args a;
 	struct mig_cookie cookie;
 	char text[512] = "";
-	bool has;
 	int r;
 
-	if (!migration_args_read(c, in->flags, &in->params, &a))
+	if (!end_read(c, in->flags, &in->params, &in->cookie, &a, &cookie, &id))
 		return;
-	/* A client whose Perform failed has none to show. */
-	has = in->cookie.rpc_cookie_len > 0;
-	if (has && !migration_cookie_read(c, &in->cookie, true, &cookie))
-		return;
-	if (!has && !a.dname) {
+	if (!id && !a.dname) {
 		call_fail(c, RPC_ERR_INVALID_ARG,
 			  "neither a cookie nor destination_name says which domain is meant");
 		return;
 	}
-	r = migrator_finish(call_host(c)->migrator, has ? &cookie.id : NULL, a.dname,
-			    in->cancelled != 0, call_caller_id(c), call_id(c), text, sizeof(text));
+	r = migrator_finish(call_host(c)->migrator, id, a.dname, in->cancelled != 0,
+			    call_caller_id(c), call_id(c), text, sizeof(text));
 	if (r)
 		call_fail(c, migration_refusal(r), "%s", text);
 }
@@ -382,33 +398,46 @@ static void proc_finish(struct call *c, void *args)
 static void proc_confirm(struct call *c, void *args)
 {
 	const struct rpc_confirm_args *in = args;
+	const struct mig_id *id;
 	struct migration_args a;
 	struct mig_cookie cookie;
 	char text[512] = "";
-	bool has;
 	int r;
 
-	if (!migration_args_read(c, in->flags, &in->params, &a))
+	if (!end_read(c, in->flags, &in->params, &in->cookie, &a, &cookie, &id))
 		return;
-	has = in->cookie.rpc_cookie_len > 0;
-	if (has && !migration_cookie_read(c, &in->cookie, true, &cookie))
-		return;
-	r = migrator_confirm(call_host(c)->migrator, has ? &cookie.id : NULL,
-			     (const uint8_t *)in->dom.uuid, in->cancelled != 0, call_caller_id(c),
-			     call_id(c), text, sizeof(text));
+	r = migrator_confirm(call_host(c)->migrator, id, (const uint8_t *)in->dom.uuid,
+			     in->cancelled != 0, call_caller_id(c), call_id(c), text,
+			     sizeof(text));
 	if (r)
 		call_fail(c, migration_refusal(r), "%s", text);
 }
 
 /* ---- one that is under way ---- */
 
+static void abort_save(struct call *c, struct dom *d)
+{
+	char text[512];
+	int code = save_abort(d, text, sizeof(text));
+
+	if (code)
+		call_fail(c, code, "%s", text);
+	else
+		call_reply(c, NULL);
+}
+
 static void abort_job(struct call *c, struct dom *d)
 {
-	char text[512] = "";
-	int r = migrator_abort(call_host(c)->migrator, d->uuid, "aborted by the client", text,
-			       sizeof(text));
 	struct run *run = d->migration;
+	char text[512] = "";
+	int r;
 
+	if (d->save) {
+		abort_save(c, d);
+		return;
+	}
+	r = migrator_abort(call_host(c)->migrator, d->uuid, "aborted by the client", text,
+			   sizeof(text));
 	if (r) {
 		call_fail(c, migration_refusal(r), "%s", text);
 		return;

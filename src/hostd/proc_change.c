@@ -11,6 +11,7 @@
 #include "hostd/life.h"
 #include "hostd/params.h"
 #include "hostd/proc_own.h"
+#include "hostd/save.h"
 #include "rpc/error.h"
 #include "rpc/libvirt.h"
 
@@ -18,7 +19,7 @@ DEFINE_CLEANUP(struct guest_def *, def_free)
 
 enum { /* VIR_DOMAIN_START_* */
        START_PAUSED = 1u << 0,
-       START_BYPASS_CACHE = 1u << 2, /* of a saved image, which there never is */
+       START_BYPASS_CACHE = 1u << 2, /* of the file it was saved in */
        START_FORCE_BOOT = 1u << 3,   /* though there is one */
        START_VALIDATE = 1u << 4,     /* XML is always read strictly */
        START_KNOWN = START_PAUSED | START_BYPASS_CACHE | START_FORCE_BOOT | START_VALIDATE,
@@ -124,14 +125,26 @@ static void start_granted(void *data, struct dom *d, int code, const char *why)
 {
 	struct call *c = data;
 	const struct rpc_dom_flags_args *a = call_args(c);
-	bool plain = call_procedure(c) == RPC_DOMAIN_CREATE;
+	unsigned int flags = call_procedure(c) == RPC_DOMAIN_CREATE ? 0 : a->flags;
+	struct host *h = call_host(c);
+	char text[VMM_ERROR_MAX] = "";
 
 	if (!change_may(c, d, code, why, HOSTD_START))
 		return;
-	if (dom_is_active(d))
+	if (dom_is_active(d)) {
 		refuse(c, d, "domain is already running");
+		return;
+	}
+	if (flags & START_FORCE_BOOT)
+		code = save_managed_remove(h, d, text, sizeof(text));
+	if (!code && d->managed && flags & START_BYPASS_CACHE) {
+		snprintf(text, sizeof(text), "VIR_DOMAIN_START_BYPASS_CACHE is not offered");
+		code = RPC_ERR_ARGUMENT_UNSUPPORTED;
+	}
+	if (code)
+		finish(c, d, code, text);
 	else
-		start(c, d, d->persistent ? def_copy(d->persistent) : NULL, plain ? 0 : a->flags);
+		save_start(h, d, flags & START_PAUSED, finish, c);
 }
 
 static void on_create(struct call *c, void *args)
@@ -278,15 +291,30 @@ static void destroy_granted(void *data, struct dom *d, int code, const char *why
 		refuse(c, d, "domain is not running");
 }
 
+/* What is being saved or restored is not waited for: it is to end. */
+static void hasten(struct call *c, const rpc_dom *which)
+{
+	struct dom *d = dom_find_uuid(&call_host(c)->doms, (const uint8_t *)which->uuid);
+	char text[VMM_ERROR_MAX];
+
+	if (d && d->save)
+		(void)save_abort(d, text, sizeof(text));
+}
+
 static void on_destroy(struct call *c, void *args)
 {
 	const struct rpc_dom_args *a = args;
 
+	hasten(c, &a->dom);
 	take(c, &a->dom, destroy_granted);
 }
 
 static void on_destroy_flags(struct call *c, void *args)
 {
+	const struct rpc_dom_flags_args *a = args;
+
+	if (!(a->flags & ~(unsigned int)DESTROY_GRACEFUL))
+		hasten(c, &a->dom);
 	take_flags(c, args, DESTROY_GRACEFUL, destroy_granted);
 }
 

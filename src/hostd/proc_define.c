@@ -13,6 +13,7 @@
 #include "hostd/event.h"
 #include "hostd/params.h"
 #include "hostd/proc_own.h"
+#include "hostd/save.h"
 #include "hostd/xml.h"
 #include "rpc/error.h"
 #include "rpc/libvirt.h"
@@ -20,7 +21,10 @@
 DEFINE_CLEANUP(struct guest_def *, def_free)
 
 enum { DEFINE_VALIDATE = 1u << 0 }; /* XML is always read strictly */
-enum { UNDEFINE_KNOWN = 0x7f };	    /* about images and snapshots, which there never are */
+enum {
+	UNDEFINE_MANAGED_SAVE = 1u << 0,
+	UNDEFINE_KNOWN = 0x7f, /* about snapshots and the like, too, which there never are */
+};
 
 struct guest_def *define_parse(struct call *c, const char *xml)
 {
@@ -146,6 +150,30 @@ static void on_define(struct call *c, void *args)
 		dom_take(call_host(c), d, call_name(c), define_granted, c);
 }
 
+/* A file that was kept for it goes with it, where that was asked for. */
+static bool undefine_managed(struct call *c, struct dom *d)
+{
+	const struct rpc_dom_flags_args *a = call_args(c);
+	bool remove = call_procedure(c) == RPC_DOMAIN_UNDEFINE_FLAGS &&
+		      a->flags & UNDEFINE_MANAGED_SAVE;
+	char text[VMM_ERROR_MAX] = "";
+	int code;
+
+	if (!d->managed)
+		return true;
+	if (!remove) {
+		call_fail(c, RPC_ERR_OPERATION_INVALID,
+			  "domain '%s' has a managed save image, which goes with it only where "
+			  "the flag managed-save says so",
+			  d->name);
+		return false;
+	}
+	code = save_managed_remove(call_host(c), d, text, sizeof(text));
+	if (code)
+		call_fail(c, code, "the managed save image cannot be removed: %s", text);
+	return !code;
+}
+
 static void undefine_granted(void *data, struct dom *d, int code, const char *why)
 {
 	struct call *c = data;
@@ -156,6 +184,10 @@ static void undefine_granted(void *data, struct dom *d, int code, const char *wh
 		return;
 	if (!d->persistent) {
 		call_fail(c, RPC_ERR_OPERATION_INVALID, "cannot undefine transient domain");
+		dom_release(h, d);
+		return;
+	}
+	if (!undefine_managed(c, d)) {
 		dom_release(h, d);
 		return;
 	}
@@ -218,15 +250,6 @@ static void on_autostart(struct call *c, void *args)
 		dom_take(call_host(c), d, call_name(c), autostart_granted, c);
 }
 
-/* There is no saved image: removing it is done. */
-static void on_nothing_saved(struct call *c, void *args)
-{
-	const struct rpc_dom_flags_args *a = args;
-
-	if (call_flags(c, a->flags, 0) && call_dom(c, a->dom.uuid, a->dom.name))
-		call_reply(c, NULL);
-}
-
 const struct proc *call_define_procs(void)
 {
 	static const struct proc procs[] = {
@@ -235,7 +258,6 @@ const struct proc *call_define_procs(void)
 		{ RPC_DOMAIN_UNDEFINE, on_undefine, 0 },
 		{ RPC_DOMAIN_UNDEFINE_FLAGS, on_undefine, 0 },
 		{ RPC_DOMAIN_SET_AUTOSTART, on_autostart, 0 },
-		{ RPC_DOMAIN_MANAGED_SAVE_REMOVE, on_nothing_saved, 0 },
 		{ 0 },
 	};
 

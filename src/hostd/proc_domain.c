@@ -158,7 +158,15 @@ static void on_autostart(struct call *c, void *args)
 		reply_int(c, d->autostart);
 }
 
-/* What there never is of a guest here: saved images, snapshots, changes by others. */
+static void on_has_managed(struct call *c, void *args)
+{
+	const struct dom *d = dom_flags_of(c, args, 0);
+
+	if (d)
+		reply_int(c, d->managed);
+}
+
+/* What there never is of a guest here: snapshots, changes by others. */
 static void on_none(struct call *c, void *args)
 {
 	const struct dom *d = dom_flags_of(c, args, ~0u);
@@ -399,7 +407,7 @@ const struct proc *call_domain_procs(void)
 		{ RPC_DOMAIN_IS_PERSISTENT, on_is_persistent, PROC_READ_ONLY },
 		{ RPC_DOMAIN_IS_UPDATED, on_is_updated, PROC_READ_ONLY },
 		{ RPC_DOMAIN_GET_AUTOSTART, on_autostart, PROC_READ_ONLY },
-		{ RPC_DOMAIN_HAS_MANAGED_SAVE_IMAGE, on_none, PROC_READ_ONLY },
+		{ RPC_DOMAIN_HAS_MANAGED_SAVE_IMAGE, on_has_managed, PROC_READ_ONLY },
 		{ RPC_DOMAIN_SNAPSHOT_NUM, on_none, PROC_READ_ONLY },
 		{ RPC_DOMAIN_HAS_CURRENT_SNAPSHOT, on_none, PROC_READ_ONLY },
 		{ RPC_DOMAIN_LIST_ALL_SNAPSHOTS, on_snapshots, PROC_READ_ONLY },

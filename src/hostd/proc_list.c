@@ -34,8 +34,9 @@ enum { /* VIR_CONNECT_LIST_DOMAINS_* */
 
 static unsigned int traits(const struct dom *d)
 {
-	unsigned int is = LIST_NO_MANAGEDSAVE | LIST_NO_SNAPSHOT | LIST_NO_CHECKPOINT;
+	unsigned int is = LIST_NO_SNAPSHOT | LIST_NO_CHECKPOINT;
 
+	is |= d->managed ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE;
 	is |= dom_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE;
 	is |= d->persistent ? LIST_PERSISTENT : LIST_TRANSIENT;
 	is |= d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART;
