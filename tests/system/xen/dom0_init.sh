@@ -55,7 +55,7 @@ for card in /sys/class/net/*; do
 	ip addr add $address dev ${card##*/}
 	ip link set ${card##*/} up
 done
-syslogd -O /var/log/messages -s 4000
+syslogd -O /var/log/messages
 echo "dom0: up after $(cut -d' ' -f1 /proc/uptime) s, $(cat /proc/xen/capabilities)"
 python3 /lab/agent.py &
 while :; do wait; sleep 1000 & done
