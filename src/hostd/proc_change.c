@@ -291,31 +291,47 @@ static void destroy_granted(void *data, struct dom *d, int code, const char *why
 		refuse(c, d, "domain is not running");
 }
 
-/* What is being saved or restored is not waited for: it is to end. */
-static void hasten(struct call *c, const rpc_dom *which)
+static void destroyed(void *data, struct dom *d, int code, const char *why)
 {
-	struct dom *d = dom_find_uuid(&call_host(c)->doms, (const uint8_t *)which->uuid);
+	struct call *c = data;
+
+	(void)d;
+	if (code)
+		call_fail(c, code, "%s", why);
+	else
+		call_reply(c, NULL);
+}
+
+/*
+ * Whether it was being saved or restored: that is not waited for, since it may itself wait for a
+ * process that does not answer, and it comes to nothing when the guest is gone.
+ */
+static bool destroy_at_once(struct call *c, const rpc_dom *which)
+{
+	struct host *h = call_host(c);
+	struct dom *d = dom_find_uuid(&h->doms, (const uint8_t *)which->uuid);
 	char text[VMM_ERROR_MAX];
 
-	if (d && d->save)
-		(void)save_abort(d, text, sizeof(text));
+	if (!d || !d->save || save_abort(d, text, sizeof(text)))
+		return false;
+	life_destroy(h, d, false, DOM_SHUTOFF_DESTROYED, destroyed, c);
+	return true;
 }
 
 static void on_destroy(struct call *c, void *args)
 {
 	const struct rpc_dom_args *a = args;
 
-	hasten(c, &a->dom);
-	take(c, &a->dom, destroy_granted);
+	if (!destroy_at_once(c, &a->dom))
+		take(c, &a->dom, destroy_granted);
 }
 
 static void on_destroy_flags(struct call *c, void *args)
 {
 	const struct rpc_dom_flags_args *a = args;
 
-	if (!(a->flags & ~(unsigned int)DESTROY_GRACEFUL))
-		hasten(c, &a->dom);
-	take_flags(c, args, DESTROY_GRACEFUL, destroy_granted);
+	if (call_flags(c, a->flags, DESTROY_GRACEFUL) && !destroy_at_once(c, &a->dom))
+		take(c, &a->dom, destroy_granted);
 }
 
 const struct proc *call_change_procs(void)

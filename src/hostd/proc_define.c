@@ -154,8 +154,8 @@ static void on_define(struct call *c, void *args)
 static bool undefine_managed(struct call *c, struct dom *d)
 {
 	const struct rpc_dom_flags_args *a = call_args(c);
-	bool remove = call_procedure(c) == RPC_DOMAIN_UNDEFINE_FLAGS &&
-		      a->flags & UNDEFINE_MANAGED_SAVE;
+	bool remove =
+		call_procedure(c) == RPC_DOMAIN_UNDEFINE_FLAGS && a->flags & UNDEFINE_MANAGED_SAVE;
 	char text[VMM_ERROR_MAX] = "";
 	int code;
 
