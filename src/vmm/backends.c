@@ -6,6 +6,13 @@
 
 #include "vmm/backend.h"
 
+unsigned int vmm_backend_can(const char *backend)
+{
+	const struct vmm_backend *be = vmm_backend_find(backend);
+
+	return be ? be->can : 0;
+}
+
 const struct vmm_backend *vmm_backend_find(const char *name)
 {
 	static const struct vmm_backend *(*const backends[])(void) = {

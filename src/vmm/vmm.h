@@ -149,6 +149,8 @@ void vmm_free(struct vmm *v);
 const char *vmm_name(const struct vmm *v);
 const char *vmm_version(const struct vmm *v, unsigned long *ret_number); /* 7002000: 7.2.0 */
 unsigned int vmm_can(const struct vmm *v);
+/* The same of a backend by its name, also before it is open; 0: there is none. */
+unsigned int vmm_backend_can(const char *backend);
 int vmm_fd(const struct vmm *v);
 /* Does what is to be done. < 0: -ENOMEM or the system's error, and no guest can be trusted. */
 int vmm_dispatch(struct vmm *v);

@@ -39,7 +39,7 @@ __attribute__((format(printf, 5, 0))) static void on_message(xentoollog_logger *
 	char text[AGENT_TEXT_MAX];
 	int n;
 
-	if (level < XTL_DETAIL)
+	if (level < XTL_INFO)
 		return;
 	n = vsnprintf(text, sizeof(text), format, al);
 	if (errnoval >= 0 && n >= 0 && (size_t)n < sizeof(text))
