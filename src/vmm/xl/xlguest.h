@@ -59,6 +59,7 @@ struct xlguest_log {
 };
 
 struct xlguest_pump;
+struct xs_handle;
 
 struct xlguest {
 	const char *name;
@@ -88,9 +89,10 @@ struct xlguest {
 	char last_error[AGENT_TEXT_MAX]; /* of sending or receiving */
 	struct xlguest_pump *pump;	 /* NULL: nothing is being sent */
 	uint64_t begun_ms, stopped_ms, told_ms, told_octets;
-	int receive_fd, send_fd; /* -1: none; send_fd: the pump's pipe */
-	int send_rc;		 /* of libxl's part */
-	bool send_cancelled;
+	int receive_fd, send_fd;	/* -1: none; send_fd: the pump's pipe */
+	int send_rc;			/* of libxl's part */
+	bool send_cancelled, send_over; /* over: all was sent */
+	struct xs_handle *aid;		/* NULL: it needs none */
 
 	bool over;
 	int exit_code;
@@ -146,6 +148,13 @@ void xlguest_send_stopped(struct xlguest *g);
 void xlguest_send_op_done(struct xlguest *g, int rc);
 void xlguest_send_pump_ready(struct xlguest *g);
 void xlguest_send_tick(struct xlguest *g); /* every XLGUEST_PROGRESS_MS */
+
+/* ---- xlguest_aid.c: of a guest that does not know what it is to be suspended ---- */
+
+void xlguest_aid_begin(struct xlguest *g); /* a sending has begun */
+void xlguest_aid_end(struct xlguest *g);   /* harmless where there is none */
+int xlguest_aid_fd(const struct xlguest *g);
+void xlguest_aid_ready(struct xlguest *g);
 
 /* ---- xlguest_call.c: the daemon ---- */
 

@@ -102,7 +102,7 @@ static int guest_begin(struct xlguest *g, const struct start *start)
 	return 0;
 }
 
-enum { POLL_LISTENER, POLL_CTL, POLL_PUMP, POLLS };
+enum { POLL_LISTENER, POLL_CTL, POLL_PUMP, POLL_AID, POLLS };
 
 static int wait_ms(const struct xlguest *g)
 {
@@ -138,6 +138,8 @@ static void ready(struct xlguest *g, const struct pollfd *polls)
 		xlguest_call_take(g);
 	if (g->pump && polls[POLL_PUMP].revents && polls[POLL_PUMP].fd == xlguest_pump_fd(g->pump))
 		xlguest_send_pump_ready(g);
+	if (g->aid && polls[POLL_AID].revents)
+		xlguest_aid_ready(g);
 	xlguest_send_tick(g);
 	if (!g->over && g->again_ms && xlguest_now_ms() >= g->again_ms)
 		xlguest_again_due(g);
@@ -163,6 +165,7 @@ static int guest_run(struct xlguest *g)
 		};
 		polls[POLL_PUMP] = (struct pollfd){ .fd = g->pump ? xlguest_pump_fd(g->pump) : -1,
 						    .events = POLLIN };
+		polls[POLL_AID] = (struct pollfd){ .fd = xlguest_aid_fd(g), .events = POLLIN };
 		if (libxl_osevent_beforepoll(g->ctx, &n, polls + POLLS, &timeout, now))
 			return 1;
 		if (poll(polls, (nfds_t)(POLLS + n), timeout) < 0 && errno != EINTR)

@@ -98,6 +98,8 @@ int xlguest_send(struct xlguest *g, int fd, const struct agent_options *opt)
 	memset(&g->progress, 0, sizeof(g->progress));
 	g->begun_ms = g->told_ms = xlguest_now_ms();
 	g->stopped_ms = g->told_octets = 0;
+	g->send_over = false;
+	xlguest_aid_begin(g);
 	return 0;
 }
 
@@ -132,6 +134,19 @@ void xlguest_send_stopped(struct xlguest *g)
 	xlguest_tell(g, AGENT_STOPPED, 0, 0, "");
 }
 
+/* The first iteration counts places where a page may be, later ones pages that were written. */
+static uint64_t remaining(const struct xlguest *g, uint64_t octets)
+{
+	uint64_t total = g->progress.memory_total, left;
+
+	if (g->send_over)
+		return 0;
+	if (!g->log.iteration)
+		return octets < total ? total - octets : 0;
+	left = (uint64_t)(g->log.frames_total - g->log.frames) * 4096;
+	return left < total ? left : total;
+}
+
 static void tell_progress(struct xlguest *g)
 {
 	struct agent_progress *p = &g->progress;
@@ -143,11 +158,7 @@ static void tell_progress(struct xlguest *g)
 	g->told_octets = octets;
 	p->memory_total = g->config.b_info.max_memkb * 1024;
 	p->memory_processed = octets;
-	p->memory_remaining = (g->log.frames_total - g->log.frames) * 4096;
-	if (!g->log.frames_total)
-		p->memory_remaining = p->memory_total;
-	if (p->memory_remaining > p->memory_total)
-		p->memory_remaining = p->memory_total;
+	p->memory_remaining = remaining(g, octets);
 	p->pages_normal = octets / 4096;
 	p->elapsed_ms = now - g->begun_ms;
 	p->downtime_ms = g->stopped_ms ? now - g->stopped_ms : 0;
@@ -183,9 +194,11 @@ static void send_over(struct xlguest *g)
 	r = xlguest_look(g, &is_suspended, &is_paused);
 	if (r == 0 && is_suspended)
 		xlguest_send_stopped(g);
+	g->send_over = err == 0;
 	tell_progress(g);
 	xlguest_pump_free(g->pump);
 	g->pump = NULL;
+	xlguest_aid_end(g);
 	g->send_cancelled = false;
 	g->record.phase = *g->end ? XLGUEST_ENDING : XLGUEST_MADE;
 	xlguest_record_write(g);
