@@ -77,8 +77,6 @@ void life_reconnect(void)
 
 static void suspended(void)
 {
-	if (!machine_is_aware())
-		return;
 	if (machine_suspend()) {
 		life.cancelled++;
 	} else {
@@ -108,6 +106,8 @@ static void control_fired(void)
 		if (!text_equal(client_answer(), ends[i].word))
 			continue;
 		reason = ends[i].reason;
+		if (reason == SHUTDOWN_suspend && !machine_is_aware())
+			return; /* it would not know how */
 		machine_say(ends[i].word);
 		(void)client_write("control/shutdown", "");
 		if (reason != SHUTDOWN_suspend)
