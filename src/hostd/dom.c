@@ -43,15 +43,26 @@ void registry_fini(struct registry *r)
 	registry_init(r);
 }
 
-/* Where a guest of that uuid is, or would be. */
-static size_t place_uuid(const struct registry *r, const uint8_t *uuid, bool *ret_found)
+static int compare_uuid(const void *uuid, const struct dom *d)
 {
-	size_t low = 0, high = r->n;
+	return memcmp(uuid, d->uuid, DEF_UUID_SIZE);
+}
+
+static int compare_name(const void *name, const struct dom *d)
+{
+	return strcmp(name, d->name);
+}
+
+/* Where among n guests in order the one with that key is, or would be. */
+static size_t place(struct dom *const *by, size_t n, const void *key,
+		    int (*compare)(const void *key, const struct dom *d), bool *ret_found)
+{
+	size_t low = 0, high = n;
 
 	*ret_found = false;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		int c = memcmp(uuid, r->by_uuid[mid]->uuid, DEF_UUID_SIZE);
+		int c = compare(key, by[mid]);
 
 		if (!c) {
 			*ret_found = true;
@@ -65,25 +76,14 @@ static size_t place_uuid(const struct registry *r, const uint8_t *uuid, bool *re
 	return low;
 }
 
+static size_t place_uuid(const struct registry *r, const uint8_t *uuid, bool *ret_found)
+{
+	return place(r->by_uuid, r->n, uuid, compare_uuid, ret_found);
+}
+
 static size_t place_name(const struct registry *r, const char *name, bool *ret_found)
 {
-	size_t low = 0, high = r->n;
-
-	*ret_found = false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int c = strcmp(name, r->by_name[mid]->name);
-
-		if (!c) {
-			*ret_found = true;
-			return mid;
-		}
-		if (c < 0)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
+	return place(r->by_name, r->n, name, compare_name, ret_found);
 }
 
 struct dom *dom_find_uuid(const struct registry *r, const uint8_t uuid[DEF_UUID_SIZE])

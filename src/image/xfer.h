@@ -16,7 +16,17 @@
 
 #include "drover/image.h"
 
+/* Where each access is checked, that would take a compiler a minute. */
+#if defined(__SANITIZE_ADDRESS__)
+#define XFER static inline
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define XFER static inline
+#endif
+#endif
+#ifndef XFER
 #define XFER static inline __attribute__((always_inline))
+#endif
 
 enum xfer_mode {
 	XFER_MEASURE, /* count octets, and check that everything fits its field */
