@@ -118,9 +118,9 @@ class Job:
 
         with self.changed:
             self.changed.wait_for(have, timeout)
-        assert found, "%s: no line like %r%s; the last ones:\n%s" % (
+        assert found, "%s: no line like %r%s; the last ones:\n%s%s" % (
             self.what, regex.pattern, "" if self.status is None else ", it ended",
-            self.out[-1500:].decode(errors="replace"))
+            self.out[-1500:].decode(errors="replace"), self.err[-1500:].decode(errors="replace"))
         return found
 
     def write(self, data):
@@ -353,9 +353,10 @@ class Host:
         return int(self.get(STORE_PID))
 
     def worker_pid(self):
-        """The process of our store that serves; the other holds what outlives it."""
+        """The process of our store that serves, 0: none just now; the other holds what outlives
+        it."""
         pid = self.store_pid()
-        return int(self.run("cat /proc/%d/task/%d/children" % (pid, pid)).out.split()[0])
+        return int((self.run("cat /proc/%d/task/%d/children" % (pid, pid)).out.split() or [0])[0])
 
     def rss_kb(self):
         """What the store holds of memory, all of its processes, without what files are."""
@@ -406,6 +407,10 @@ class Host:
         """(number, milliseconds of the guest's clock) of each beat on its console so far."""
         return [(int(n), int(ms)) for n, ms in re.findall(
             rb"^beat (\d+) (\d+)\r?$", self.console(name).out, re.M)]
+
+    def errors(self, name):
+        """What the guest's store refused."""
+        return [line for line in self.console(name).lines if line.startswith("error ")]
 
     def await_beats(self, name, count=10, timeout=TIMEOUT):
         """That many more beats than there are by now; the number of the last."""
