@@ -203,14 +203,14 @@ class Host:
         with open(self.logs + "/qemu", "wb") as out:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=out, preexec_fn=die_with_parent)
-        until(lambda: os.path.exists(self.folder + "/agent") or self.process.poll() is not None,
-              "QEMU starts", 30)
-        try:
-            self.port = socket.socket(socket.AF_UNIX)
-            self.port.connect(self.folder + "/agent")
-        except OSError as e:
-            raise AssertionError("QEMU did not start: " + image.read(
-                self.logs + "/qemu").decode(errors="replace")) from e
+        self.port = socket.socket(socket.AF_UNIX)
+
+        def connects():     # the name is there a moment before anybody listens
+            return self.port.connect_ex(self.folder + "/agent") == 0
+
+        until(lambda: connects() or self.process.poll() is not None, "QEMU starts", 30)
+        assert self.process.poll() is None, "QEMU did not start: " + image.read(
+            self.logs + "/qemu").decode(errors="replace")
         self.jobs[0] = Job(self, 0, "the agent of %s" % self.name)
         threading.Thread(target=self.listen, daemon=True).start()
 
