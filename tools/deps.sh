@@ -14,7 +14,7 @@ packages="
 	python3 python3-pyxs
 	libvirt-clients python3-libvirt libvirt-daemon libvirt-daemon-driver-qemu
 	qemu-system-x86 etcd-server gnutls-bin
-	valgrind gnuplot-nox mandoc util-linux spin
+	valgrind gnuplot-nox mandoc strace util-linux spin
 "
 
 for purpose in "$@"; do

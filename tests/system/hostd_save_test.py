@@ -274,14 +274,24 @@ def the_guests_part_of_the_store_comes_along():
         counted_all(h)
 
 
+@contextlib.contextmanager
+def being_saved(h):
+    """Its process, which is stopped, and virsh, which waits for it."""
+    pid, = h.processes()
+    os.kill(pid, signal.SIGSTOP)
+    with subprocess.Popen(h.argv("save", "g1", h.dir + "/f"), stdin=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as p:
+        try:
+            until(lambda: "Unbounded" in h.virsh("domjobinfo", "g1").out, "the job")
+            yield pid, p
+        finally:
+            p.kill()
+
+
 def a_saving_is_aborted_and_the_guest_goes_on():
     with guest("whole fill") as h:
-        pid, = h.processes()
-        os.kill(pid, signal.SIGSTOP)
-        with subprocess.Popen(h.argv("save", "g1", h.dir + "/f"), stdin=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True) as p:
-            until(lambda: "Unbounded" in h.virsh("domjobinfo", "g1").out, "the job")
-            assert "saved" in h.refused("migrate", "g1", "xen+unix:///system?socket=/nowhere")
+        with being_saved(h) as (pid, p):
+            assert "saved" in h.refused("migrate", "g1", "--p2p", "--desturi", h.uri())
             h.virsh("domjobabort", "g1")
             os.kill(pid, signal.SIGCONT)
             assert "aborted" in p.communicate(timeout=lib.TIMEOUT)[1]
@@ -294,11 +304,7 @@ def a_saving_is_aborted_and_the_guest_goes_on():
 
 def a_guest_that_is_being_saved_can_be_destroyed():
     with guest() as h:
-        pid, = h.processes()
-        os.kill(pid, signal.SIGSTOP)
-        with subprocess.Popen(h.argv("save", "g1", h.dir + "/f"), stdin=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as p:
-            until(lambda: "Unbounded" in h.virsh("domjobinfo", "g1").out, "the job")
+        with being_saved(h) as (_, p):
             h.virsh("destroy", "g1")
             equal(p.wait(lib.TIMEOUT), 1)
         equal((h.state("g1"), h.processes()), ("shut off", []))
@@ -309,11 +315,7 @@ def a_guest_that_is_being_saved_can_be_destroyed():
 
 def a_guest_that_dies_while_it_is_saved_has_no_file():
     with guest() as h:
-        pid, = h.processes()
-        os.kill(pid, signal.SIGSTOP)
-        with subprocess.Popen(h.argv("save", "g1", h.dir + "/f"), stdin=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as p:
-            until(lambda: "Unbounded" in h.virsh("domjobinfo", "g1").out, "the job")
+        with being_saved(h) as (pid, p):
             os.kill(pid, signal.SIGKILL)
             equal(p.wait(lib.TIMEOUT), 1)
         until(lambda: h.state("g1") == "shut off", "its end")
@@ -416,7 +418,10 @@ def attempt(h, call, n, *words):
     """virsh, and a daemon that may die meanwhile and is there again: whether it died."""
     with killed_at(h, call, n):
         h.virsh(*words, status=None)
-        died = h.process.poll() is not None
+    # Nobody kills it any more: it answers, or has died.
+    until(lambda: h.process.poll() is not None or not h.virsh("uri", status=None).status,
+          "the daemon's end, or not")
+    died = h.process.poll() is not None
     if died:
         h.process.stdout.close()
         h.start()
@@ -484,11 +489,7 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_managed_file():
 
 def a_daemon_that_ends_while_it_saves_lets_the_guest_go_on():
     with guest() as h:
-        pid, = h.processes()
-        os.kill(pid, signal.SIGSTOP)
-        with subprocess.Popen(h.argv("save", "g1", h.dir + "/f"), stdin=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as p:
-            until(lambda: "Unbounded" in h.virsh("domjobinfo", "g1").out, "the job")
+        with being_saved(h) as (pid, p):
             h.stop()
             equal(p.wait(lib.TIMEOUT), 1)
         os.kill(pid, signal.SIGCONT)
