@@ -241,6 +241,7 @@ static int open_store(struct host *h)
 	struct hstore_options o = {
 		.socket = none ? NULL : h->set->store,
 		.userdata = h->set->store_userdata,
+		.joined = vmm_backend_can(h->set->backend) & VMM_OWNS_STORE,
 		.sim = h->set->sim_dir,
 		.host = h->name,
 	};
@@ -305,6 +306,8 @@ int hostd_open(const struct settings *set, const struct hostd_parts *parts, stru
 	h->hooks = &none;
 	h->lock_fd = -1;
 	registry_init(&h->doms);
+	if (vmm_backend_can(set->backend) & VMM_OWNS_STORE)
+		h->doms.next_id = DOM_ID_FREE; /* until a guest has its domain's number */
 	list_init(&h->subscriptions);
 	list_init(&h->calls);
 	h->call_ids.key_len = sizeof(h->last_id);

@@ -265,6 +265,9 @@ static void on_changed(void *data, struct vmm_guest *guest, enum vmm_state state
 		return;
 	if (d->save)
 		save_changed(d);
+	life_take_id(d);
+	if (state == VMM_RUNNING || state == VMM_PAUSED)
+		life_join(h, d);
 	switch (state) {
 	case VMM_RUNNING:
 		now_runs(h, d, reason);

@@ -62,6 +62,12 @@ void life_sweep_later(struct host *h);
 /* To be called often: sweeps what is due, serves guests that are d->unserved. */
 void life_store_again(struct host *h);
 
+/*
+ * Where libxl makes domains: a guest that has one, another one than was known, is made known to
+ * this daemon's part of the store. If that cannot be had, life_store_again tries again.
+ */
+void life_join(struct host *h, struct dom *d);
+
 /* The daemon ends: nobody is told how what is under way ends. */
 void life_forget_all(struct host *h);
 

@@ -69,6 +69,14 @@ static void note_chosen(struct dom *d)
 	}
 }
 
+void life_take_id(struct dom *d)
+{
+	int domid = d->guest && d->id >= 0 ? vmm_guest_domid(d->guest) : -1;
+
+	if (domid >= 0)
+		d->id = domid;
+}
+
 static void started(void *data, int err, const char *why)
 {
 	struct life_op *op = data;
@@ -82,6 +90,8 @@ static void started(void *data, int err, const char *why)
 		return;
 	}
 	note_chosen(d);
+	life_take_id(d);
+	life_join(h, d);
 	r = life_write_files(d);
 	if (r) {
 		start_failed(op, life_code(r), "the guest's directory cannot be written");
@@ -290,6 +300,8 @@ static void take_back(struct host *h, struct dom *d, struct guest_def *def, stru
 				       ? DOM_PAUSED_MIGRATION
 				       : DOM_PAUSED_USER);
 	vmm_guest_set_data(guest, d);
+	life_take_id(d);
+	life_join(h, d);
 }
 
 void life_found(void *data, struct vmm_guest *guest)

@@ -50,6 +50,37 @@ int life_sweep(struct host *h)
 	return r;
 }
 
+static void joined(void *data, int err, const char *why, int domid)
+{
+	struct life_op *op = data;
+
+	(void)domid;
+	if (err) {
+		op->dom->unserved = true;
+		log_warning("domain %s: it runs, and cannot be moved yet: %s", op->dom->name, why);
+	}
+	life_op_end(op, 0, "");
+}
+
+static void join(struct host *h, struct dom *d)
+{
+	struct life_op *op = life_op_new(h, d, NULL, NULL);
+
+	d->domid = vmm_guest_domid(d->guest);
+	if (op && hstore_join(h->store, d->uuid, vmm_guest_epoch(d->guest), d->domid, false, joined,
+			      op)) {
+		d->unserved = true;
+		life_op_end(op, 0, "");
+	}
+}
+
+void life_join(struct host *h, struct dom *d)
+{
+	if (hstore_is_joined(h->store) && d->guest && !d->incoming &&
+	    vmm_guest_domid(d->guest) >= 0 && vmm_guest_domid(d->guest) != d->domid)
+		join(h, d);
+}
+
 static void served(void *data, int err, const char *why, int domid)
 {
 	struct life_op *op = data;
@@ -69,6 +100,8 @@ static void serve(struct host *h, struct dom *d)
 
 	if (h->hooks->may && h->hooks->may(h, d, HOSTD_START, text, sizeof(text)))
 		return;
+	if (hstore_is_joined(h->store) && vmm_guest_domid(d->guest) >= 0)
+		join(h, d);
 	op = life_op_new(h, d, NULL, NULL);
 	if (op && hstore_serve(h->store, d->uuid, vmm_guest_epoch(d->guest), served, op))
 		life_op_end(op, 0, "");

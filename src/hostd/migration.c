@@ -75,6 +75,7 @@ void run_free(struct run *r)
 	def_free(r->def);
 	def_free(r->persist);
 	free(r->uri_in);
+	run_held_free(r->held);
 	list_remove(&r->link);
 	idtree_remove(&r->host->migration->run_ids, &r->ided);
 	free(r);

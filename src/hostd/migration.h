@@ -13,6 +13,7 @@
 #include "migrate/migrate.h"
 
 struct peers;
+struct run_held;
 struct arbiter;
 
 /*
@@ -37,8 +38,11 @@ struct run {
 	bool suspended;	 /* by a user while it is sent: an abort leaves it so */
 	bool aborted;	 /* by a client */
 	/* destination: as Prepare said */
+	bool joined;		   /* the store knows the domain that libxl has restored */
+	struct run_held *held;	   /* owned: an import that waits for that */
 	struct guest_def *def;	   /* owned, until a process was started for it */
 	struct guest_def *persist; /* owned: to be defined here; NULL: what runs */
+	uint16_t domid;		   /* the source's; 0: none */
 	char *uri_in;		   /* owned: where the client wants it; NULL: nothing was said */
 	char uri_out[DATA_URI_MAX];
 	struct data_listener *listener; /* owned */
@@ -82,6 +86,9 @@ void run_send_cancel(struct run *r, const struct mig_effect *e);
 void run_answers(struct run *r);
 void run_export(struct run *r, const struct mig_effect *e);
 void run_import(struct run *r, const struct mig_effect *e);
+/* The guest's memory is here, or will not be: err, why. */
+void run_received(struct run *r, int err, const char *why);
+void run_held_free(struct run_held *held); /* accepts NULL */
 void run_own(struct run *r, const struct mig_effect *e);
 void run_resume(struct run *r, const struct mig_effect *e);
 void run_destroy(struct run *r, const struct mig_effect *e);

@@ -170,8 +170,9 @@ static void received(struct host *h, struct dom *d, int err, const char *why)
 {
 	struct run *run = d->migration;
 
+	(void)h;
 	if (run && run->side == MIG_DESTINATION)
-		migrator_received(h->migrator, &run->id, err, why);
+		run_received(run, err, why);
 }
 
 static void caller_closed(struct host *h, uint64_t caller)

@@ -90,8 +90,8 @@ static bool begin_check(struct call *c, struct dom *d, const struct migration_ar
 		return false;
 	}
 	if (d->save) {
-		call_fail(c, RPC_ERR_OPERATION_INVALID,
-			  "domain '%s' is being saved or restored", d->name);
+		call_fail(c, RPC_ERR_OPERATION_INVALID, "domain '%s' is being saved or restored",
+			  d->name);
 		return false;
 	}
 	if (!dom_is_active(d) || d->incoming || !d->guest) {
@@ -152,6 +152,8 @@ bool migration_begin(struct call *c, struct dom *d, const struct migration_args 
 		return false;
 	}
 	run_set_dom(run, d);
+	if (d->guest && vmm_guest_domid(d->guest) > 0)
+		ret->domid = (uint16_t)vmm_guest_domid(d->guest);
 	*ret_xml = TAKE(xml);
 	return true;
 }
@@ -251,6 +253,8 @@ static void prepare_start(struct call *c, const struct mig_cookie *cookie,
 	struct run *run = run_new(h, &cookie->id, MIG_DESTINATION, cookie->uuid);
 	int r = run ? 0 : ENOMEM;
 
+	if (run)
+		run->domid = cookie->domid;
 	if (run && a->uri) {
 		run->uri_in = strdup(a->uri);
 		r = run->uri_in ? 0 : ENOMEM;
@@ -407,8 +411,7 @@ static void proc_confirm(struct call *c, void *args)
 	if (!end_read(c, in->flags, &in->params, &in->cookie, &a, &cookie, &id))
 		return;
 	r = migrator_confirm(call_host(c)->migrator, id, (const uint8_t *)in->dom.uuid,
-			     in->cancelled != 0, call_caller_id(c), call_id(c), text,
-			     sizeof(text));
+			     in->cancelled != 0, call_caller_id(c), call_id(c), text, sizeof(text));
 	if (r)
 		call_fail(c, migration_refusal(r), "%s", text);
 }

@@ -69,10 +69,12 @@ static void on_source(void *data, const struct mig_id *id, int fd, const char *w
 	(void)why;
 	if (run)
 		run->listener = NULL;
-	if (run && run->dom && run->dom->guest)
+	if (run && run->dom && run->dom->guest) {
+		vmm_set_domid_wish(run->dom->guest, run->domid ? run->domid : -1);
 		r = vmm_receive(run->dom->guest, fd);
-	else
+	} else {
 		close(fd);
+	}
 	if (r && run)
 		migrator_received(h->migrator, id, r, "the guest's process cannot receive");
 	hostd_wake(h);
@@ -272,7 +274,11 @@ void run_export(struct run *run, const struct mig_effect *e)
 {
 	unsigned int flags = e->row->flags & MIG_UNSAFE ? HSTORE_UNSAFE : 0;
 	struct later *l = later_new(run);
-	int r = l ? hstore_export(run->host->store, run->uuid, flags, on_exported, l) : -ENOMEM;
+	int r;
+
+	if (run->dom && run->dom->guest && vmm_guest_is_unaware(run->dom->guest))
+		flags |= HSTORE_UNAWARE;
+	r = l ? hstore_export(run->host->store, run->uuid, flags, on_exported, l) : -ENOMEM;
 
 	if (!r)
 		return;
@@ -297,10 +303,22 @@ static void text_freep(char **p)
 	free(*p);
 }
 
-/* The configuration is that of the XML that was prepared: another name, other files. */
-void run_import(struct run *run, const struct mig_effect *e)
+/* What run_import was called with, where libxl's domain is not there yet. */
+struct run_held {
+	struct mig_row row;
+	size_t len;
+	uint8_t blob[];
+};
+
+void run_held_free(struct run_held *held)
 {
-	unsigned int flags = e->row->flags & MIG_UNSAFE ? HSTORE_UNSAFE : 0;
+	free(held);
+}
+
+/* The configuration is that of the XML that was prepared: another name, other files. */
+static void import(struct run *run, const struct mig_row *row, const uint8_t *blob, size_t blob_len)
+{
+	unsigned int flags = row->flags & MIG_UNSAFE ? HSTORE_UNSAFE : 0;
 	CLEANUP(text_free) char *json = NULL;
 	struct later *l = later_new(run);
 	char text[VMM_ERROR_MAX] = "no memory";
@@ -310,10 +328,84 @@ void run_import(struct run *run, const struct mig_effect *e)
 	if (!r && run->dom && run->dom->live && !hstore_is_none(run->host->store))
 		r = xl_config_print(run->dom->live, &json, &len, text, sizeof(text));
 	if (!r)
-		r = hstore_import(run->host->store, run->uuid, e->row->epoch + 1, flags, e->blob,
-				  e->blob_len, json, len, on_imported, l);
+		r = hstore_import(run->host->store, run->uuid, row->epoch + 1, flags, blob,
+				  blob_len, json, len, on_imported, l);
 	if (!r)
 		return;
 	later_free(l);
 	migrator_imported(run->host->migrator, &run->id, r < 0 ? r : -EINVAL, text);
+}
+
+static bool is_joined(const struct run *run)
+{
+	return run->joined || !hstore_is_joined(run->host->store);
+}
+
+void run_import(struct run *run, const struct mig_effect *e)
+{
+	struct run_held *held;
+
+	if (is_joined(run)) {
+		import(run, e->row, e->blob, e->blob_len);
+		return;
+	}
+	held = malloc(sizeof(*held) + e->blob_len);
+	if (!held) {
+		hostd_fail(run->host, FAULT(-ENOMEM));
+		return;
+	}
+	held->row = *e->row;
+	held->len = e->blob_len;
+	if (e->blob_len)
+		memcpy(held->blob, e->blob, e->blob_len);
+	run_held_free(run->held);
+	run->held = held;
+}
+
+/* Once the guest's memory is here, and the store knows its domain. */
+static void received(struct run *run, int err, const char *why)
+{
+	struct run_held *held = TAKE(run->held);
+
+	migrator_received(run->host->migrator, &run->id, err, why);
+	if (held && err)
+		migrator_imported(run->host->migrator, &run->id, err, why);
+	else if (held)
+		import(run, &held->row, held->blob, held->len);
+	run_held_free(held);
+}
+
+static void on_joined(void *data, int err, const char *why, int domid)
+{
+	struct later *l = data;
+	struct run *run = run_find(l->host, &l->id);
+
+	if (run && run->dom && !err)
+		run->dom->domid = domid;
+	if (run) {
+		run->joined = !err;
+		received(run, err, why);
+	}
+	hostd_wake(l->host);
+	later_free(l);
+}
+
+void run_received(struct run *run, int err, const char *why)
+{
+	const struct mig_row *row = migrator_find(run->host->migrator, &run->id);
+	struct later *l;
+	int r;
+
+	if (err || is_joined(run) || !row || !run->dom || !run->dom->guest) {
+		received(run, err, why);
+		return;
+	}
+	l = later_new(run);
+	r = l ? hstore_join(run->host->store, run->uuid, row->epoch + 1,
+			    vmm_guest_domid(run->dom->guest), true, on_joined, l)
+	      : -ENOMEM;
+	if (!r)
+		return;
+	later_free(l);
+	received(run, r, "too many wait for the store");
 }

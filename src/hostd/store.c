@@ -184,7 +184,7 @@ static int copy_options(struct hstore_shared *to, const struct hstore_options *o
 {
 	if (!opt->socket)
 		return 0;
-	if (!opt->sim) {
+	if (!opt->sim && !opt->joined) {
 		snprintf(text, room,
 			 "a store without a simulated hypervisor: guests' domains cannot be made");
 		return -EINVAL;
@@ -195,9 +195,10 @@ static int copy_options(struct hstore_shared *to, const struct hstore_options *o
 	}
 	to->timeout_ms = opt->timeout_ms ? opt->timeout_ms : HSTORE_TIMEOUT_MS;
 	to->socket = strdup(opt->socket);
-	to->sim = strdup(opt->sim);
+	to->joined = opt->joined;
+	to->sim = opt->joined ? NULL : strdup(opt->sim);
 	to->userdata = strdup(opt->userdata ? opt->userdata : USERDATA_DIR);
-	if (!to->socket || !to->sim || !to->userdata)
+	if (!to->socket || (!to->sim && !to->joined) || !to->userdata)
 		return -ENOMEM;
 	return make_directory(to->userdata, text, room);
 }
@@ -310,6 +311,11 @@ void hstore_close(struct hstore *s, void (*done)(void *data), void *data)
 	uv_close((uv_handle_t *)&s->ended, on_closed);
 }
 
+bool hstore_is_joined(const struct hstore *s)
+{
+	return s->shared.joined;
+}
+
 bool hstore_is_none(const struct hstore *s)
 {
 	return !s->shared.socket;
@@ -389,6 +395,18 @@ int hstore_create(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t 
 		  const char *json, size_t len, hstore_done_fn *done, void *data)
 {
 	return submit(s, job_with(HSTORE_CREATE, uuid, epoch, json, len, done, data));
+}
+
+int hstore_join(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t epoch, int domid,
+		bool incoming, hstore_done_fn *done, void *data)
+{
+	struct hstore_job *job = job_with(HSTORE_JOIN, uuid, epoch, NULL, 0, done, data);
+
+	if (job) {
+		job->domid = domid;
+		job->incoming = incoming;
+	}
+	return submit(s, job);
 }
 
 int hstore_destroy(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], hstore_done_fn *done,

@@ -13,6 +13,10 @@
  *
  * Without a store ("none") every operation succeeds: domid -1, an empty image.
  *
+ * Where libxl makes guests' domains (joined), it makes and removes their part of the store, too.
+ * Then hstore_create and hstore_prepare do nothing, the guest is known here from hstore_join on,
+ * and what is exported and imported is what libxl would lose (docs/decisions/0016-real-xen.md).
+ *
  * err of the callbacks: 0, or a negative errno, and why in words ("" for 0). These mean the same
  * everywhere: -ECONNREFUSED, -ECONNRESET, -ETIMEDOUT: the store cannot be had, and it is not known
  * how much was done; -EIO: it, or the directory of records, refused; -ENOMEM.
@@ -38,7 +42,8 @@ struct hstore;
 struct hstore_options {
 	const char *socket;   /* the store's; NULL: there is none. All copied */
 	const char *userdata; /* directory of records; created where missing. NULL: /var/lib/xen */
-	const char *sim;      /* the simulated hypervisor's directory; needed with a store */
+	bool joined;	      /* domains are libxl's */
+	const char *sim;      /* the simulated hypervisor's directory; needed if they are not */
 	const char *host;     /* this host's name: two hosts that share a store are told apart */
 	uint32_t timeout_ms;  /* 0: HSTORE_TIMEOUT_MS */
 };
@@ -58,6 +63,8 @@ void hstore_close(struct hstore *s, void (*done)(void *data), void *data);
 
 /* Whether there is one at all. */
 bool hstore_is_none(const struct hstore *s);
+/* Whether domains are libxl's. False where there is no store. */
+bool hstore_is_joined(const struct hstore *s);
 
 /* domid: -1 where there is no store, or no such guest in it. */
 typedef void hstore_done_fn(void *data, int err, const char *why, int domid);
@@ -71,6 +78,12 @@ enum {
 	 * the guest's keys are made anew. Without it that is -EOPNOTSUPP, by name.
 	 */
 	HSTORE_UNSAFE = 1u << 0,
+	/*
+	 * Joined: the guest does not know that it was stopped, and goes on with the ring that it
+	 * has: its watches, transactions and messages come along. Every other guest sets up its
+	 * ring anew, and its watches with it.
+	 */
+	HSTORE_UNAWARE = 1u << 1,
 };
 
 /*
@@ -87,6 +100,14 @@ enum {
  */
 int hstore_create(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t epoch,
 		  const char *json, size_t len, hstore_done_fn *done, void *data);
+
+/*
+ * Joined only: the guest is domain domid, which libxl has made; incoming: and what there was of it
+ * elsewhere is still to be imported. May be repeated, with another domid, too. -ENOENT: that domain
+ * is not introduced as this guest's.
+ */
+int hstore_join(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t epoch, int domid,
+		bool incoming, hstore_done_fn *done, void *data);
 
 /* It has ended, or left: nothing of it stays. 0 also where nothing is there. */
 int hstore_destroy(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], hstore_done_fn *done,
@@ -112,7 +133,8 @@ int hstore_prepare(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t
  * What hstore_export of another host made, judged as an enemy's. blob is copied. json, len: the
  * configuration that it is to have here (another name, say); NULL: the blob's. The guest's ring is
  * left alone until hstore_serve. All or nothing, and may be repeated. -EBADMSG: the blob is broken,
- * or another guest's; -EEXIST, -EOPNOTSUPP: as above, or what is in the way, by its path.
+ * or another guest's; -EEXIST, -EOPNOTSUPP: as above, or what is in the way, by its path. Joined:
+ * after hstore_join with incoming, else -ENOENT; not all or nothing, json is not looked at.
  */
 int hstore_import(struct hstore *s, const uint8_t uuid[DEF_UUID_SIZE], uint64_t epoch,
 		  unsigned int flags, const uint8_t *blob, size_t blob_len, const char *json,

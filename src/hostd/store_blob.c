@@ -201,8 +201,8 @@ int hstore_blob_parse(const uint8_t *data, size_t len, struct hstore_blob *ret, 
 		r = broken(&p, "section page of %zu octets, not %u", page_len, HSTORE_PAGE_SIZE);
 	if (!r)
 		r = get_section(&p, "imag", &b.image, &b.image_len);
-	if (!r && b.image && (!b.image_len || !b.page))
-		r = broken(&p, "section imag is %s", b.page ? "empty" : "without a page");
+	if (!r && b.image && !b.image_len)
+		r = broken(&p, "section imag is empty");
 	if (!r && p.at != p.end)
 		r = broken(&p, "octet %zu: an unknown section, or one at the wrong place", p.at);
 	if (r)

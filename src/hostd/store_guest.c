@@ -68,7 +68,7 @@ int guest_each_backend(struct hstore_seat *s, uint16_t domid, guest_path_fn *fn,
 }
 
 /* Whether /local/domain/N says that it is this guest's: 1; 0: there is none; -1: another's. */
-static int whose_home(struct hstore_seat *s, uint16_t domid, const char *uuid, int *ret)
+int guest_whose_home(struct hstore_seat *s, uint16_t domid, const char *uuid, int *ret)
 {
 	const struct conf_reply *reply;
 	char path[64], vm[48];
@@ -156,7 +156,7 @@ static int is_our_life(struct hstore_seat *s, const char *uuid, const struct hst
 {
 	struct sim_dominfo info = { .unique = 0 };
 	bool exists = sim_domain_info(s->sim, m->domid, &info) == 0;
-	int home, r = whose_home(s, m->domid, uuid, &home);
+	int home, r = guest_whose_home(s, m->domid, uuid, &home);
 
 	if (r)
 		return r;
@@ -171,9 +171,10 @@ static int is_our_life(struct hstore_seat *s, const char *uuid, const struct hst
 int guest_wipe(struct hstore_seat *s, const char *uuid, struct hstore_mark *m)
 {
 	bool life, nodes;
-	char path[64];
 	int r, err;
 
+	if (s->shared->joined)
+		return mark_remove(s, uuid);
 	m->state = HSTORE_ENDING;
 	r = mark_write(s, uuid, m);
 	if (!r)
@@ -192,15 +193,7 @@ int guest_wipe(struct hstore_seat *s, const char *uuid, struct hstore_mark *m)
 					 strerror(-r));
 	}
 	r = userdata_remove_all(s->config->userdata, m->domid, uuid, &s->err);
-	if (r)
-		return r;
-	mark_path(uuid, path);
-	seat_begin(s);
-	seat_add(s, XS_RM, path, NULL, 0);
-	r = seat_send(s);
-	if (!r && seat_reply(s, 0)->err && seat_reply(s, 0)->err != ENOENT)
-		r = seat_refused(s, path, seat_reply(s, 0)->err, false);
-	return r;
+	return r ? r : mark_remove(s, uuid);
 }
 
 /* ---- the beginning ---- */

@@ -56,8 +56,11 @@ int guest_make(struct hstore_seat *s, const char *uuid, uint64_t epoch, struct j
 int job_create(struct hstore_seat *s, struct hstore_job *job)
 {
 	CLEANUP_JSON struct json_object *config = NULL;
-	int r = guest_config(s, job->uuid_text, job->json, job->json_len, &config);
+	int r;
 
+	if (s->shared->joined)
+		return 0;
+	r = guest_config(s, job->uuid_text, job->json, job->json_len, &config);
 	if (!r)
 		r = guest_clear(s, job->uuid_text, job->epoch, NULL);
 	return r ? r : guest_make(s, job->uuid_text, job->epoch, config, &job->domid);

@@ -110,3 +110,17 @@ int mark_write(struct hstore_seat *s, const char *uuid, const struct hstore_mark
 		r = seat_refused(s, path, seat_reply(s, 0)->err, false);
 	return r;
 }
+
+int mark_remove(struct hstore_seat *s, const char *uuid)
+{
+	char path[64];
+	int r;
+
+	mark_path(uuid, path);
+	seat_begin(s);
+	seat_add(s, XS_RM, path, NULL, 0);
+	r = seat_send(s);
+	if (!r && seat_reply(s, 0)->err && seat_reply(s, 0)->err != ENOENT)
+		r = seat_refused(s, path, seat_reply(s, 0)->err, false);
+	return r;
+}

@@ -19,9 +19,6 @@
 #include "migrate/migrate.h"
 #include "wire/wire.h"
 
-/* Of the octets in a request, the rest of which are three numbers. */
-#define CHUNK_SIZE (XENSTORE_PAYLOAD_MAX - 32u)
-
 /* ---- leaving ---- */
 
 struct tops {
@@ -86,15 +83,15 @@ static int take_chunk(struct hstore_seat *s, size_t i, struct domain_octets *ima
 }
 
 /* The first chunk tells how long it is and how long chunks are; then all others at once. */
-static int fetch(struct hstore_seat *s, uint16_t domid, const struct tops *t,
-		 struct domain_octets *image)
+int move_fetch(struct hstore_seat *s, uint16_t domid, const struct domain_octets *paths,
+	       struct domain_octets *image)
 {
 	size_t total, size;
 	char text[24];
 	int r, n;
 
 	seat_begin(s);
-	seat_add_domid(s, WIRE_EXPORT_DOMAIN, domid, t->paths.data, t->paths.len);
+	seat_add_domid(s, WIRE_EXPORT_DOMAIN, domid, paths->data, paths->len);
 	r = seat_send(s);
 	if (!r)
 		r = take_chunk(s, 0, image, &total);
@@ -134,7 +131,7 @@ static int with_page(struct hstore_seat *s, uint16_t domid, uint8_t *from, const
 	return 0;
 }
 
-static int quiesce(struct hstore_seat *s, uint16_t domid)
+int move_quiesce(struct hstore_seat *s, uint16_t domid)
 {
 	int err, r = seat_call_domid(s, WIRE_QUIESCE, domid, &err);
 
@@ -166,14 +163,18 @@ static int export_quiesced(struct hstore_seat *s, const struct hstore_job *job, 
 			   struct domain_octets *image)
 {
 	struct tops t = { .paths = { .len = 0 } };
-	int r = find_tops(s, job->uuid_text, domid, &t);
+	bool joined = s->shared->joined, unaware = job->flags & HSTORE_UNAWARE;
+	/* What is libxl's stays: it makes the like at the other end. */
+	int r = joined ? add_top(&t, "0") : find_tops(s, job->uuid_text, domid, &t);
 
 	if (!r)
-		r = fetch(s, domid, &t, image);
+		r = move_fetch(s, domid, &t.paths, image);
 	free(t.paths.data);
-	if (!r)
+	if (!r && !joined)
 		r = with_page(s, domid, page, NULL);
-	b->page = page;
+	else if (!r && unaware)
+		r = join_export_page(s, domid, page);
+	b->page = !joined || unaware ? page : NULL;
 	b->image = image->data;
 	b->image_len = image->len;
 	return r;
@@ -202,7 +203,7 @@ int job_export(struct hstore_seat *s, struct hstore_job *job)
 	if (!r)
 		r = read_config(s, m.domid, &json, &b.json_len);
 	if (!r) {
-		r = quiesce(s, m.domid);
+		r = move_quiesce(s, m.domid);
 		quiesced = !r;
 	}
 	if (quiesced)
@@ -239,7 +240,7 @@ static int begin_quiesced(struct hstore_seat *s, const char *uuid, uint64_t epoc
 	if (!r && page)
 		r = with_page(s, m->domid, NULL, page);
 	if (!r)
-		r = quiesce(s, m->domid);
+		r = move_quiesce(s, m->domid);
 	if (!r)
 		r = guest_introduce(s, m);
 	if (!r && conf_json_print(config, DROVER_CONFIG_LAYOUT_4_17, &text, &len))
@@ -256,8 +257,11 @@ int job_prepare(struct hstore_seat *s, struct hstore_job *job)
 {
 	CLEANUP_JSON struct json_object *config = NULL;
 	struct hstore_mark m = { .domid = 0 };
-	int r = guest_config(s, job->uuid_text, job->json, job->json_len, &config);
+	int r;
 
+	if (s->shared->joined)
+		return 0;
+	r = guest_config(s, job->uuid_text, job->json, job->json_len, &config);
 	if (!r)
 		r = guest_clear(s, job->uuid_text, job->epoch, NULL);
 	if (r)
@@ -322,8 +326,8 @@ static int check_nodes(const struct domain_octets *image, const char *uuid, uint
 }
 
 /* The image of the blob as that of another domain. */
-static int map_image(struct hstore_seat *s, const struct hstore_job *job,
-		     const struct hstore_blob *b, uint16_t domid, struct domain_octets *ret)
+int move_map(struct hstore_seat *s, const struct hstore_job *job, const struct hstore_blob *b,
+	     uint16_t domid, struct domain_octets *ret)
 {
 	struct domain_octets image = { .data = (uint8_t *)(uintptr_t)b->image,
 				       .len = b->image_len };
@@ -348,7 +352,7 @@ static int map_image(struct hstore_seat *s, const struct hstore_job *job,
 	return 0;
 }
 
-static int give(struct hstore_seat *s, uint16_t domid, const struct domain_octets *image)
+int move_give(struct hstore_seat *s, uint16_t domid, const struct domain_octets *image)
 {
 	char tail[XENSTORE_PAYLOAD_MAX];
 	size_t head, n;
@@ -357,7 +361,7 @@ static int give(struct hstore_seat *s, uint16_t domid, const struct domain_octet
 	seat_begin(s);
 	for (size_t at = 0; at < image->len; at += n) {
 		head = (size_t)snprintf(tail, sizeof(tail), "%zu%c%zu", at, 0, image->len) + 1;
-		n = image->len - at < CHUNK_SIZE ? image->len - at : CHUNK_SIZE;
+		n = image->len - at < HSTORE_CHUNK_SIZE ? image->len - at : HSTORE_CHUNK_SIZE;
 		memcpy(tail + head, image->data + at, n);
 		seat_add_domid(s, WIRE_IMPORT_DOMAIN, domid, tail, head + n);
 	}
@@ -412,7 +416,7 @@ static int import_image(struct hstore_seat *s, struct hstore_job *job, const str
 	if (r)
 		return r;
 	if (!m.domid) /* what is wrong with the image is found before anything is made */
-		r = map_image(s, job, b, b->domid, &mapped);
+		r = move_map(s, job, b, b->domid, &mapped);
 	free(TAKE(mapped.data));
 	mapped = (struct domain_octets){ .len = 0 };
 	if (!r && !m.domid)
@@ -420,13 +424,13 @@ static int import_image(struct hstore_seat *s, struct hstore_job *job, const str
 	else if (!r)
 		r = with_page(s, m.domid, NULL, b->page);
 	if (!r)
-		r = map_image(s, job, b, m.domid, &mapped);
+		r = move_map(s, job, b, m.domid, &mapped);
 	/* From now on it is no more one that only waits for its image. */
 	m.state = HSTORE_MAKING;
 	if (!r)
 		r = mark_write(s, job->uuid_text, &m);
 	if (!r)
-		r = give(s, m.domid, &mapped);
+		r = move_give(s, m.domid, &mapped);
 	if (!r)
 		r = rename_nodes(s, job->uuid_text, m.domid, config);
 	m.state = HSTORE_HERE;
@@ -451,10 +455,15 @@ int job_import(struct hstore_seat *s, struct hstore_job *job)
 	if (memcmp(b.uuid, job->uuid, sizeof(b.uuid)) != 0)
 		return conf_fail(&s->err, -EBADMSG,
 				 "the guest's part of the store is another guest's");
+	if (s->shared->joined)
+		return join_import(s, job, &b);
 	r = guest_config(s, job->uuid_text, job->json ? job->json : b.json,
 			 job->json ? job->json_len : b.json_len, &config);
 	if (r)
 		return r == -EINVAL && !job->json ? -EBADMSG : r;
+	if (b.image_len && !b.page)
+		return conf_fail(&s->err, -EBADMSG,
+				 "the guest's part of the store has no page of its ring");
 	if (b.image_len)
 		return import_image(s, job, &b, config);
 	if (!(job->flags & HSTORE_UNSAFE))

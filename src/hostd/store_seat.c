@@ -29,7 +29,7 @@ void hstore_seat_fini(struct hstore_seat *s)
 
 static int open_sim(struct hstore_seat *s)
 {
-	int r = s->sim ? 0 : sim_open(s->shared->sim, &s->sim);
+	int r = s->sim || s->shared->joined ? 0 : sim_open(s->shared->sim, &s->sim);
 
 	if (r)
 		return conf_fail(&s->err, r, "%s: the simulated hypervisor cannot be opened: %s",
@@ -138,10 +138,11 @@ int seat_refused(struct hstore_seat *s, const char *what, int err, bool ask_why)
 static int run_once(struct hstore_seat *s, struct hstore_job *job)
 {
 	static int (*const jobs[HSTORE_JOBS])(struct hstore_seat *, struct hstore_job *) = {
-		[HSTORE_CREATE] = job_create, [HSTORE_DESTROY] = job_destroy,
-		[HSTORE_EXPORT] = job_export, [HSTORE_PREPARE] = job_prepare,
-		[HSTORE_IMPORT] = job_import, [HSTORE_SERVE] = job_serve,
-		[HSTORE_FIND] = job_find,     [HSTORE_SWEEP] = job_sweep,
+		[HSTORE_CREATE] = job_create,	[HSTORE_JOIN] = job_join,
+		[HSTORE_DESTROY] = job_destroy, [HSTORE_EXPORT] = job_export,
+		[HSTORE_PREPARE] = job_prepare, [HSTORE_IMPORT] = job_import,
+		[HSTORE_SERVE] = job_serve,	[HSTORE_FIND] = job_find,
+		[HSTORE_SWEEP] = job_sweep,
 	};
 	int r = connect_store(s);
 
@@ -157,7 +158,8 @@ void hstore_seat_run(struct hstore_seat *s, struct hstore_job *job)
 {
 	bool was_open = s->config != NULL;
 
-	job->domid = -1;
+	if (job->type != HSTORE_JOIN)
+		job->domid = -1;
 	job->err = 0;
 	job->why[0] = '\0';
 	if (!s->shared->socket) {

@@ -17,7 +17,9 @@
 #include "hostd/store.h"
 #include "vmm/def.h"
 
+struct domain_octets;
 struct drover_config;
+struct hstore_blob;
 struct json_object;
 struct sim;
 
@@ -26,6 +28,7 @@ struct sim;
 /* The same for all threads. */
 struct hstore_shared {
 	char *socket, *userdata, *sim; /* owned */
+	bool joined;
 	char host[HSTORE_HOST_MAX];
 	uint32_t timeout_ms;
 	_Atomic uint32_t next_domid; /* to try first; 0: not known yet */
@@ -42,6 +45,7 @@ struct hstore_seat {
 
 enum hstore_job_type {
 	HSTORE_CREATE,
+	HSTORE_JOIN,
 	HSTORE_DESTROY,
 	HSTORE_EXPORT,
 	HSTORE_PREPARE,
@@ -66,8 +70,10 @@ struct hstore_job {
 	uint8_t (*known)[DEF_UUID_SIZE]; /* owned */
 	size_t n_known;
 	uint64_t due_ms; /* to begin, monotonic */
-	/* how it ended */
-	int err, domid;
+	bool incoming;	 /* of a join */
+	/* which one, of a join; how it ended */
+	int domid;
+	int err;
 	char why[CONF_ERR_MAX];
 	hstore_done_fn *done;
 	hstore_export_fn *export_done;
@@ -155,8 +161,31 @@ int guest_find(struct hstore_seat *s, const char *uuid, struct hstore_mark *ret)
 typedef int guest_path_fn(void *data, const char *path);
 int guest_each_backend(struct hstore_seat *s, uint16_t domid, guest_path_fn *fn, void *data);
 
+/* ---- on the way: store_move.c, and where libxl makes domains store_join.c ---- */
+
+#define HSTORE_CHUNK_SIZE (XENSTORE_PAYLOAD_MAX - 32u) /* of an image, beside three numbers */
+
+/* -EOPNOTSUPP: a store that cannot. */
+int move_quiesce(struct hstore_seat *s, uint16_t domid);
+/* The image of a quiesced domain: its home, and paths ("0|" and more, each with its NUL). */
+int move_fetch(struct hstore_seat *s, uint16_t domid, const struct domain_octets *paths,
+	       struct domain_octets *image);
+/* The blob's image as that of domid: judged, and the guest's own nodes only. -EBADMSG. */
+int move_map(struct hstore_seat *s, const struct hstore_job *job, const struct hstore_blob *b,
+	     uint16_t domid, struct domain_octets *ret);
+/* -EEXIST, -EBADMSG, -EIO: refused, and why. */
+int move_give(struct hstore_seat *s, uint16_t domid, const struct domain_octets *image);
+/* Of a quiesced domain: page, HSTORE_PAGE_SIZE octets. */
+int join_export_page(struct hstore_seat *s, uint16_t domid, uint8_t *page);
+/* Whether the store has domid as the home of uuid. */
+int guest_whose_home(struct hstore_seat *s, uint16_t domid, const char *uuid, int *ret);
+/* What the mark tells of is gone but for the mark itself. */
+int mark_remove(struct hstore_seat *s, const char *uuid);
+int join_import(struct hstore_seat *s, struct hstore_job *job, const struct hstore_blob *b);
+
 /* The jobs; 0 or a negative errno with s->err. */
 int job_create(struct hstore_seat *s, struct hstore_job *job);
+int job_join(struct hstore_seat *s, struct hstore_job *job);
 int job_destroy(struct hstore_seat *s, struct hstore_job *job);
 int job_export(struct hstore_seat *s, struct hstore_job *job);
 int job_prepare(struct hstore_seat *s, struct hstore_job *job);

@@ -105,8 +105,8 @@ int domain_image_whose(const struct domain_octets *image, uint16_t *ret_domid, c
 	return r;
 }
 
-int domain_image_each_node(const struct domain_octets *image, domain_image_node_fn *fn, void *data,
-			   char *text, size_t room)
+int domain_image_each(const struct domain_octets *image, domain_image_record_fn *fn, void *data,
+		      char *text, size_t room)
 {
 	struct source source = { .o = image };
 	struct drover_reader *reader;
@@ -116,10 +116,8 @@ int domain_image_each_node(const struct domain_octets *image, domain_image_node_
 	r = open_reader(&source, &reader);
 	if (r)
 		return r;
-	while (!(r = drover_reader_next(reader, &rec))) {
-		if (rec.type != DROVER_RECORD_NODE || rec.node.conn_id)
-			continue; /* those of a transaction are its own affair */
-		r = fn(data, rec.node.path.data, rec.node.path.len);
+	while (!(r = drover_reader_next(reader, &rec)) && rec.type != DROVER_RECORD_END) {
+		r = fn(data, &rec);
 		if (r)
 			break;
 	}
@@ -131,14 +129,35 @@ int domain_image_each_node(const struct domain_octets *image, domain_image_node_
 	return r;
 }
 
+struct node_call {
+	domain_image_node_fn *fn;
+	void *data;
+};
+
+static int call_node(void *data, const struct drover_record *rec)
+{
+	const struct node_call *call = data;
+
+	if (rec->type != DROVER_RECORD_NODE || rec->node.conn_id)
+		return 0; /* those of a transaction are its own affair */
+	return call->fn(call->data, rec->node.path.data, rec->node.path.len);
+}
+
+int domain_image_each_node(const struct domain_octets *image, domain_image_node_fn *fn, void *data,
+			   char *text, size_t room)
+{
+	struct node_call call = { .fn = fn, .data = data };
+
+	return domain_image_each(image, call_node, &call, text, room);
+}
+
 /* --- mapping ----------------------------------------------------------------------------- */
 
 struct map {
 	uint16_t from, to;
 	char was[8], is[8]; /* the same as text */
 	bool alone;
-	FILE *report; /* borrowed; NULL */
-	struct drover_writer *writer;
+	FILE *report;	/* borrowed; NULL */
 	bool too_long;	/* a path became so */
 	bool not_alone; /* and it was to be */
 	/* of the record under way */
@@ -359,48 +378,83 @@ static struct map *map_new(const struct domain_image_map *map)
 	return m;
 }
 
-/* One record on. */
-static int pass(struct map *m, struct drover_record *rec, char *text, size_t room)
+/* Where a record goes on to, and what is said if it cannot. */
+struct rewriting {
+	struct drover_writer *writer;
+	void *data;
+	char *text;
+	size_t room;
+};
+
+static int put(const struct rewriting *w, const struct drover_record *rec)
 {
+	int r = drover_writer_put(w->writer, rec);
+
+	if (r == EINVAL)
+		drover_image_error_print(drover_writer_error(w->writer), w->text, w->room);
+	return r;
+}
+
+/* Every record but the end's through fn, which puts it, or something else, or nothing. */
+static int rewrite(const struct domain_octets *image, struct domain_octets *ret,
+		   int (*fn)(const struct rewriting *w, struct drover_record *rec),
+		   struct rewriting *w)
+{
+	struct drover_writer_options opt = { .write = write_octets, .ctx = ret };
+	struct source source = { .o = image };
+	struct drover_reader *reader = NULL;
+	struct drover_record rec;
+	int r;
+
+	r = open_reader(&source, &reader);
+	if (!r)
+		r = drover_reader_format(reader, &opt.format);
+	if (!r)
+		r = drover_writer_new(&opt, &w->writer);
+	while (!r && !(r = drover_reader_next(reader, &rec)) && rec.type != DROVER_RECORD_END)
+		r = fn(w, &rec);
+	if (!r)
+		r = drover_writer_end(w->writer);
+	drover_writer_free(w->writer);
+	drover_reader_free(reader);
+	return r;
+}
+
+/* One record on. */
+static int pass(const struct rewriting *w, struct drover_record *rec)
+{
+	struct map *m = w->data;
 	int r = map_record(m, rec);
 
 	if (!r && m->too_long)
 		r = ENAMETOOLONG;
 	if (!r && m->not_alone) {
-		snprintf(text, room, "%.*s belongs to another domain", (int)rec->node.path.len,
-			 (const char *)rec->node.path.data);
+		snprintf(w->text, w->room, "%.*s belongs to another domain",
+			 (int)rec->node.path.len, (const char *)rec->node.path.data);
 		return EINVAL;
 	}
-	if (!r)
-		r = drover_writer_put(m->writer, rec);
-	if (r == EINVAL)
-		drover_image_error_print(drover_writer_error(m->writer), text, room);
-	return r;
+	return r ? r : put(w, rec);
 }
 
 int domain_image_map(const struct domain_octets *image, const struct domain_image_map *map,
 		     struct domain_octets *ret, char *text, size_t room)
 {
-	struct drover_writer_options opt = { .write = write_octets, .ctx = ret };
-	struct map *m = map_new(map);
-	struct source source = { .o = image };
-	struct drover_reader *reader = NULL;
-	struct drover_record rec;
-	int r = m ? 0 : ENOMEM;
+	struct rewriting w = { .data = map_new(map), .text = text, .room = room };
+	int r = w.data ? rewrite(image, ret, pass, &w) : ENOMEM;
 
-	if (!r)
-		r = open_reader(&source, &reader);
-	if (!r)
-		r = drover_reader_format(reader, &opt.format);
-	if (!r)
-		r = drover_writer_new(&opt, &m->writer);
-	while (!r && !(r = drover_reader_next(reader, &rec)) && rec.type != DROVER_RECORD_END)
-		r = pass(m, &rec, text, room);
-	if (!r)
-		r = drover_writer_end(m->writer);
-	if (m)
-		drover_writer_free(m->writer);
-	drover_reader_free(reader);
-	free(m);
+	free(w.data);
 	return r;
+}
+
+static int pass_unless_node(const struct rewriting *w, struct drover_record *rec)
+{
+	return rec->type == DROVER_RECORD_NODE && !rec->node.conn_id ? 0 : put(w, rec);
+}
+
+int domain_image_without_nodes(const struct domain_octets *image, struct domain_octets *ret,
+			       char *text, size_t room)
+{
+	struct rewriting w = { .text = text, .room = room };
+
+	return rewrite(image, ret, pass_unless_node, &w);
 }

@@ -24,6 +24,15 @@ int domain_octets_add(struct domain_octets *o, const void *data, size_t len);
 int domain_image_whose(const struct domain_octets *image, uint16_t *ret_domid, char *text,
 		       size_t room);
 
+/* Calls fn with each record of it but the end's, borrowed. As domain_image_each_node. */
+typedef int domain_image_record_fn(void *data, const struct drover_record *rec);
+int domain_image_each(const struct domain_octets *image, domain_image_record_fn *fn, void *data,
+		      char *text, size_t room);
+
+/* The same image without nodes, but those of its transactions. As domain_image_map. */
+int domain_image_without_nodes(const struct domain_octets *image, struct domain_octets *ret,
+			       char *text, size_t room);
+
 /*
  * Calls fn with the path of each node that the image has; what fn returns ends it and is returned.
  * Otherwise as domain_image_whose.

@@ -15,6 +15,7 @@
 
 #define FIRST_LINE "drover-migration 1"
 #define COOKIE_MAX 2048u /* octets of a cookie */
+#define DOMID_MAX 0x7fefu
 
 static void hex_print(const uint8_t *b, size_t n, char *ret)
 {
@@ -32,8 +33,8 @@ char *mig_cookie_print(const struct mig_cookie *c, size_t *ret_len)
 	hex_print(c->uuid, MIG_UUID_SIZE, uuid);
 	n = asprintf(&text,
 		     FIRST_LINE "\nid=%s\nuuid=%s\nguest=%s\nepoch=%" PRIu64 "\nflags=%" PRIu32
-				"\narbiter=%d\nhost=%s\naddress=%s\nfingerprint=%s\n",
-		     id, uuid, c->guest, c->epoch, c->flags, c->arbiter, c->host.name,
+				"\narbiter=%d\ndomid=%u\nhost=%s\naddress=%s\nfingerprint=%s\n",
+		     id, uuid, c->guest, c->epoch, c->flags, c->arbiter, c->domid, c->host.name,
 		     c->host.address, c->host.fingerprint);
 	if (n < 0)
 		return NULL;
@@ -162,6 +163,7 @@ int mig_cookie_parse(const char *data, size_t len, struct mig_cookie *ret, char 
 	c.epoch = read_number(&r, "epoch", MIG_EPOCH_MAX);
 	c.flags = (uint32_t)read_number(&r, "flags", UINT32_MAX);
 	c.arbiter = read_number(&r, "arbiter", 1);
+	c.domid = (uint16_t)read_number(&r, "domid", DOMID_MAX);
 	read_text(&r, "host", c.host.name, sizeof(c.host.name), true);
 	read_text(&r, "address", c.host.address, sizeof(c.host.address), false);
 	read_text(&r, "fingerprint", c.host.fingerprint, sizeof(c.host.fingerprint), false);

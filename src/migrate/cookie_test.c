@@ -21,7 +21,7 @@
 #define UUID "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
 #define HEAD "drover-migration 1\nid=" ID "\nuuid=" UUID "\n"
 #define TAIL "host=here\naddress=unix:///here\nfingerprint=\n"
-#define GOOD HEAD "guest=tick\nepoch=7\nflags=257\narbiter=1\n" TAIL
+#define GOOD HEAD "guest=tick\nepoch=7\nflags=257\narbiter=1\ndomid=9\n" TAIL
 
 static void what_is_printed_reads_the_same(void **state)
 {
@@ -34,7 +34,7 @@ static void what_is_printed_reads_the_same(void **state)
 	assert_int_equal(c.id.b[15], 15);
 	assert_int_equal(c.uuid[0], 0xf0);
 	assert_string_equal(c.guest, "tick");
-	assert_true(c.epoch == 7 && c.flags == 257 && c.arbiter);
+	assert_true(c.epoch == 7 && c.flags == 257 && c.arbiter && c.domid == 9);
 	assert_string_equal(c.host.address, "unix:///here");
 	printed = mig_cookie_print(&c, &len);
 	assert_non_null(printed);
@@ -67,7 +67,8 @@ static void what_is_wrong_is_named_and_gives_nothing(void **state)
 		{ HEAD "guest=tick\nepoch=99999999999999999999\n", "line of epoch " },
 		{ HEAD "guest=tick\nepoch=7\nflags=4294967296\n", "line of flags " },
 		{ HEAD "guest=tick\nepoch=7\nflags=1\narbiter=2\n", "line of arbiter " },
-		{ HEAD "guest=tick\nepoch=7\nflags=1\narbiter=1\nhost=here\naddress=x",
+		{ HEAD "guest=tick\nepoch=7\nflags=1\narbiter=1\ndomid=32752\n", "line of domid " },
+		{ HEAD "guest=tick\nepoch=7\nflags=1\narbiter=1\ndomid=0\nhost=here\naddress=x",
 		  "line of address " },
 		{ GOOD "more=1\n", "more follows" },
 		{ GOOD "\n", "more follows" },
@@ -100,7 +101,8 @@ static void names_up_to_their_bounds_are_taken(void **state)
 		struct mig_cookie c;
 
 		memset(name, 'n', table[i].len);
-		assert_true(asprintf(&cookie, HEAD "guest=%s\nepoch=7\nflags=1\narbiter=0\n" TAIL,
+		assert_true(asprintf(&cookie,
+				     HEAD "guest=%s\nepoch=7\nflags=1\narbiter=0\ndomid=0\n" TAIL,
 				     name) > 0);
 		assert_int_equal(mig_cookie_parse(cookie, strlen(cookie), &c, text, sizeof(text)),
 				 table[i].err);

@@ -95,6 +95,7 @@ struct mig_cookie {
 	uint64_t epoch; /* that it leaves the source with; the destination's is one more */
 	uint32_t flags;
 	bool arbiter;
+	uint16_t domid;	      /* of its writer's, where guests are domains; 0: it has none */
 	struct mig_host host; /* who wrote it */
 };
 

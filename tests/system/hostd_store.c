@@ -13,9 +13,10 @@
 #include "hostd/store_seat.h"
 
 static const char usage[] =
-	"usage: hostd-store [--here] SOCKET|none USERDATA SIM HOST OPERATION...\n"
+	"usage: hostd-store [--here] SOCKET|none USERDATA SIM|libxl HOST OPERATION...\n"
 	"  create UUID EPOCH JSON      prepare UUID EPOCH JSON\n"
-	"  export UUID FILE            export-unsafe UUID FILE\n"
+	"  export UUID FILE            export-unsafe UUID FILE   export-unaware UUID FILE\n"
+	"  join UUID EPOCH DOMID       join-incoming UUID EPOCH DOMID\n"
 	"  import UUID EPOCH FILE JSON|-   import-unsafe UUID EPOCH FILE JSON|-\n"
 	"  serve UUID EPOCH            destroy UUID     find UUID      sweep UUID,UUID...|-\n"
 	"JSON and FILE are names of files. A comma, a word of its own, separates operations,\n"
@@ -89,7 +90,9 @@ static int ask(struct op *op, char **argv, int argc)
 	static const char *const with_json[] = { "create", "prepare" };
 	uint8_t uuid[DEF_UUID_SIZE];
 	uint64_t epoch = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
-	unsigned int flags = strstr(op->name, "-unsafe") ? HSTORE_UNSAFE : 0;
+	unsigned int flags = strstr(op->name, "-unsafe")    ? HSTORE_UNSAFE
+			     : strstr(op->name, "-unaware") ? HSTORE_UNAWARE
+							    : 0;
 	char *blob = NULL, *json = NULL;
 	size_t blob_len = 0, len = 0;
 	int r = -EINVAL;
@@ -104,6 +107,9 @@ static int ask(struct op *op, char **argv, int argc)
 	} else if (!strncmp(op->name, "export", 6) && argc == 3) {
 		op->file = argv[2];
 		r = hstore_export(store, uuid, flags, exported, op);
+	} else if (!strncmp(op->name, "join", 4) && argc == 4) {
+		r = hstore_join(store, uuid, epoch, atoi(argv[3]),
+				strstr(op->name, "-incoming") != NULL, done, op);
 	} else if (!strcmp(op->name, "serve") && argc == 3) {
 		r = hstore_serve(store, uuid, epoch, done, op);
 	} else if (!strcmp(op->name, "destroy") && argc == 2) {
@@ -160,8 +166,13 @@ static void ask_all(int argc, char **argv)
 /* One operation without threads, so that whoever counts system calls sees all of them. */
 static int do_here(int argc, char **argv)
 {
-	static const char *const names[HSTORE_JOBS] = { "create", "destroy", "export", "prepare",
-							"import", "serve",   "find",   "sweep" };
+	static const char *const names[HSTORE_JOBS] = {
+		[HSTORE_CREATE] = "create",   [HSTORE_JOIN] = "join",
+		[HSTORE_DESTROY] = "destroy", [HSTORE_EXPORT] = "export",
+		[HSTORE_PREPARE] = "prepare", [HSTORE_IMPORT] = "import",
+		[HSTORE_SERVE] = "serve",     [HSTORE_FIND] = "find",
+		[HSTORE_SWEEP] = "sweep",
+	};
 	struct hstore_shared shared = {
 		.socket = argv[1], .userdata = argv[2], .sim = argv[3], .timeout_ms = 3000
 	};
@@ -210,6 +221,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	opt.socket = strcmp(argv[1], "none") != 0 ? argv[1] : NULL;
 	opt.userdata = argv[2];
+	opt.joined = !strcmp(argv[3], "libxl");
 	opt.sim = argv[3];
 	opt.host = argv[4];
 	r = hstore_open(&opt, uv_default_loop(), &store, text, sizeof(text));

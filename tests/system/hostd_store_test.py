@@ -120,6 +120,16 @@ class Host:
         equal([path for path in left if path != "/local/domain/0"], [])
 
 
+class Libxl(Host):
+    """The same host where somebody else makes the domains, as libxl does."""
+
+    def __init__(self, host):
+        self.__dict__.update(host.__dict__)
+
+    def argv(self, *words):
+        return [self.d.socket, self.userdata, "libxl", self.name, *words]
+
+
 @contextlib.contextmanager
 def hosts():
     with lib.scratch() as work, lib.daemon() as a, lib.daemon() as b:
@@ -256,6 +266,100 @@ def a_move_called_off_loses_nothing():
         assert "speaks as the guest" in why, why
         equal(back.read("data/a"), b"1")
         back.close()
+
+
+def feature(host, domid):
+    """A node that libxl makes for the guest to write to."""
+    host.dom0.write(home(domid) + "/control/feature-x", "")
+    host.dom0.setperms(home(domid) + "/control/feature-x", "n%d" % domid)
+
+
+def moved_by_libxl(work, here, there, how):
+    """From a domain of here to one that was made for it there, and waits; its guest and number."""
+    there.d.create_guest(client=there.dom0)     # so that its domid is another one there
+    domid = here.do("create", GUEST, "1", config(work))
+    guest = here.d.guest(domid)
+    guest.watch("data", "t")
+    guest.next_event()
+    guest.write("data/own", "1")
+    guest.next_event()
+    feature(here, domid)
+    guest.write("control/feature-x", "1")
+    here.dom0.setperms(home(domid) + "/data/own", "n%d" % domid, "r0")
+    guest.next_event()
+    tx = guest.begin()
+    guest.write("data/own", "2", tx=tx)
+    request = octets(XS_WRITE, "data/half", raw=b"whole")
+    guest.put(request[:9])
+    lib.until(lambda: guest.field(0) == guest.field(1), "its half is taken")
+    guest.close()
+    here.dom0.write(home(domid) + "/vm-data", "the toolstack's")
+    equal(Libxl(here).do("join", GUEST, "1", str(domid)), domid)
+    Libxl(here).do(how, GUEST, work + "/blob")
+    now = there.do("create", GUEST, "2", config(work))
+    feature(there, now)
+    there.dom0.write(home(now) + "/name", "libxl's")
+    equal(Libxl(there).do("join-incoming", GUEST, "2", str(now)), now)
+    equal(Libxl(there).do("find", GUEST), -1)
+    before = there.tree(home(now) + "/device")
+    for _ in range(2):
+        equal(Libxl(there).do("import", GUEST, "2", work + "/blob", "-"), now)
+    equal(Libxl(there).do("find", GUEST), now)
+    equal(there.tree(home(now) + "/device"), before)
+    equal(there.dom0.read(home(now) + "/data/own"), b"1")
+    equal(there.dom0.perms(home(now) + "/data/own"), ["n%d" % now, "r0"])
+    equal(there.dom0.read(home(now) + "/control/feature-x"), b"1")
+    equal(there.dom0.read(home(now) + "/vm-data"), b"the toolstack's")
+    equal(there.dom0.read(home(now) + "/name"), b"libxl's")
+    return guest, now, tx, request[9:]
+
+
+def a_guest_that_libxl_moves_keeps_what_is_its_own():
+    with hosts() as (work, here, there):
+        _, now, _, _ = moved_by_libxl(work, here, there, "export")
+        Libxl(there).do("serve", GUEST, "2")
+        with contextlib.closing(there.d.guest(now)) as guest:   # its ring is new, and knows nothing
+            guest.write("data/own", "3")
+            equal(guest.read("data/own"), b"3")
+            equal(len(guest.events), 0)
+        # domain and nodes are libxl's to end
+        equal(Libxl(there).do("destroy", GUEST), now)
+        assert now in there.domains()
+        equal(there.dom0.read(home(now) + "/data/own"), b"3")
+
+
+def a_guest_that_does_not_know_that_libxl_moves_it_goes_on():
+    with hosts() as (work, here, there):
+        guest, now, tx, rest = moved_by_libxl(work, here, there, "export-unaware")
+        guest = carry(guest, there, now)
+        guest.put(rest)
+        guest.notify()
+        Libxl(there).do("serve", GUEST, "2")
+        equal(guest.recv_reply().payload, b"OK\0")
+        equal(guest.read("data/half"), b"whole")
+        equal(sorted(guest.next_event() for _ in range(2)), [("data", "t"), ("data/half", "t")])
+        equal(lib.refusal(guest.commit, tx), "EAGAIN")
+        equal(guest.read("data/own"), b"1")
+        equal(len(guest.events), 0)
+        guest.close()
+
+
+def what_libxl_has_not_made_is_refused():
+    with hosts() as (work, here, there):
+        domid = here.do("create", GUEST, "1", config(work))
+        lx = Libxl(here)
+        for number in ("0", "999", "65535", str(here.d.create_guest(client=here.dom0))):
+            equal(lx.refused("join", GUEST, "1", number)[0], "ENOENT")
+        equal(lx.refused("join", OTHER, "1", str(domid))[0], "ENOENT")
+        lx.do("join", GUEST, "1", str(domid))
+        lx.do("export", GUEST, work + "/blob")
+        equal(Libxl(there).refused("import", GUEST, "2", work + "/blob", "-")[0], "ENOENT")
+        # one without a ring's page is for libxl's domains alone
+        equal(there.refused("import", GUEST, "2", work + "/blob", "-")[0], "EBADMSG")
+        there.empty()
+        # marks alone are swept
+        equal(lx.do("sweep", "-"), 1)
+        assert domid in here.domains()
 
 
 def what_cannot_arrive_leaves_nothing():
@@ -446,6 +550,9 @@ if __name__ == "__main__":
         all_that_names_its_domid_names_the_new_one,
         what_is_prepared_needs_its_image_alone,
         a_move_called_off_loses_nothing,
+        a_guest_that_libxl_moves_keeps_what_is_its_own,
+        a_guest_that_does_not_know_that_libxl_moves_it_goes_on,
+        what_libxl_has_not_made_is_refused,
         what_cannot_arrive_leaves_nothing,
         nothing_arrives_but_what_is_the_guests_own,
         a_later_epoch_and_another_host_are_left_alone,
