@@ -18,6 +18,7 @@ struct host;
 struct save;
 
 #define DOM_MAX 4096u	    /* guests, defined or running */
+#define DOM_ID_FREE 32768   /* ids from there on are no hypervisor's domains */
 #define DOM_WAITERS_MAX 64u /* calls that wait for another one on the same guest */
 
 enum dom_state {

@@ -33,6 +33,8 @@ void life_op_end(struct life_op *op, int code, const char *why);
 /* libvirt's code for a negative errno of vmm or store. */
 int life_code(int err);
 
+/* Where a domain's number tells guests apart, that is its id; from when it is known. */
+void life_take_id(struct dom *d);
 /* Its files in its directory: definition and id. */
 int life_write_files(struct dom *d);
 /* vmm_events.found. */

@@ -164,6 +164,8 @@ static void move(struct save *s)
 
 /* ---- the store's part ---- */
 
+static void import(struct save *s);
+
 static void on_imported(void *data, int err, const char *why, int domid)
 {
 	struct save *s = data;
@@ -173,6 +175,34 @@ static void on_imported(void *data, int err, const char *why, int domid)
 	else
 		s->dom->domid = domid;
 	save_idle(s);
+}
+
+static void on_joined(void *data, int err, const char *why, int domid)
+{
+	struct save *s = data;
+
+	if (err || !s->image->head.store.len)
+		on_imported(s, err, why, domid);
+	else
+		import(s);
+}
+
+/* Where libxl has made the domain, its number is told before what is to be in it. */
+static void join(struct save *s)
+{
+	struct hstore *store = s->host->store;
+	int r;
+
+	s->phase = SAVE_FINISH;
+	s->busy++;
+	if (!hstore_is_joined(store) || !save_has_process(s)) {
+		import(s);
+		return;
+	}
+	r = hstore_join(store, s->dom->uuid, s->epoch, vmm_guest_domid(s->dom->guest),
+			s->image->head.store.len > 0, on_joined, s);
+	if (r)
+		on_imported(s, r, "too many wait for the store", -1);
 }
 
 /* One that was saved where there was no store gets what a guest that boots gets. */
@@ -185,8 +215,6 @@ static void import(struct save *s)
 	size_t len = 0;
 	int r = 0;
 
-	s->phase = SAVE_FINISH;
-	s->busy++;
 	if (!save_has_process(s))
 		r = -ENOTCONN;
 	if (!r && !hstore_is_none(store))
@@ -324,7 +352,7 @@ void save_in_next(struct save *s)
 		move(s);
 		break;
 	case SAVE_MOVE:
-		import(s);
+		join(s);
 		break;
 	case SAVE_FINISH:
 		own(s);

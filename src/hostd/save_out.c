@@ -138,12 +138,15 @@ static void on_exported(void *data, int err, const char *why, const uint8_t *blo
 /* Once it has stopped, whoever says so first. */
 static void export(struct save *s)
 {
+	unsigned int flags = 0;
 	int r;
 
 	if (s->exporting || s->code)
 		return;
 	s->exporting = true;
-	r = hstore_export(s->host->store, s->dom->uuid, 0, on_exported, s);
+	if (s->dom->guest && vmm_guest_is_unaware(s->dom->guest))
+		flags |= HSTORE_UNAWARE;
+	r = hstore_export(s->host->store, s->dom->uuid, flags, on_exported, s);
 	if (r)
 		save_fail_errno(s, r, "too many wait for the store");
 	else

@@ -403,7 +403,11 @@ def killed_at(h, call, n):
         finally:
             if p.poll() is None:
                 p.send_signal(signal.SIGINT)
-            p.communicate(timeout=lib.TIMEOUT)
+            try:
+                p.communicate(timeout=2)
+            except subprocess.TimeoutExpired:
+                p.kill()    # it waits for threads of the daemon, which wait for it
+                p.communicate(timeout=lib.TIMEOUT)
 
 
 def traced(pid):
