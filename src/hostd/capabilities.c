@@ -49,7 +49,8 @@ static void print_guests(FILE *f, const struct host *h)
 	print_guest(f, "xen", "xenpv", NULL, "xen");
 	print_guest(f, "xenpvh", "xenpvh", NULL, "xen");
 	print_guest(f, "hvm", "xenfv", NULL, "xen");
-	print_guest(f, "hvm", "sim", NULL, "test");
+	if (!strcmp(h->set->backend, "sim"))
+		print_guest(f, "hvm", "sim", NULL, "test");
 }
 
 char *capabilities_print(const struct host *h)

@@ -237,6 +237,28 @@ static void on_capabilities(struct call *c, void *args)
 	free(text);
 }
 
+static void on_domain_capabilities(struct call *c, void *args)
+{
+	const struct rpc_domain_capabilities_args *a = args;
+	const struct domcaps_ask ask = {
+		.arch = a->arch ? *a->arch : NULL,
+		.machine = a->machine ? *a->machine : NULL,
+		.type = a->virt_type ? *a->virt_type : NULL,
+	};
+	char text[256] = "no memory", *found = NULL;
+	int code;
+
+	if (!call_flags(c, a->flags, 0))
+		return;
+	code = domcaps_print(call_host(c), &ask, &found, text, sizeof(text));
+	if (code) {
+		call_fail(c, code, "%s", text);
+		return;
+	}
+	reply_text(c, found);
+	free(found);
+}
+
 /* There is none: two empty strings. */
 static void on_security_model(struct call *c, void *args)
 {
@@ -290,6 +312,7 @@ const struct proc *call_connect_procs(void)
 		{ RPC_NODE_GET_INFO, on_node_info, PROC_READ_ONLY },
 		{ RPC_NODE_GET_FREE_MEMORY, on_free_memory, PROC_READ_ONLY },
 		{ RPC_CONNECT_GET_CAPABILITIES, on_capabilities, PROC_READ_ONLY },
+		{ RPC_CONNECT_GET_DOMAIN_CAPABILITIES, on_domain_capabilities, PROC_READ_ONLY },
 		{ RPC_NODE_GET_SECURITY_MODEL, on_security_model, PROC_READ_ONLY },
 		{ RPC_NODE_GET_CPU_MAP, on_cpu_map, PROC_READ_ONLY },
 		{ 0 },

@@ -304,6 +304,11 @@ def a_host_tells_of_itself():
         equal(h.virsh("hostname").out.strip(), "hosta")
         equal(h.virsh("uri").out.strip(), h.uri())
         has(h.virsh("capabilities").out, "<capabilities>", "<uuid>", "<domain type='xen'/>")
+        has(h.virsh("domcapabilities").out, "<domainCapabilities>", "<domain>test</domain>")
+        has(h.virsh("domcapabilities", "--virttype", "xen", "--machine", "xenpvh").out,
+            "<machine>xenpvh</machine>", "<value>xen</value>")
+        has(h.refused("domcapabilities", "--virttype", "kvm"), "kvm")
+        has(h.refused("domcapabilities", "--arch", "riscv64"), "riscv64")
         equal(fields(h.virsh("nodeinfo").out)["NUMA cell(s)"], "1")
         has(h.virsh("version").out, "Using API")
         has(h.virsh("domstats").out, "")
