@@ -102,7 +102,8 @@ static bool check_ours(struct adopt *a)
 		return false;
 	}
 	adopt_tell(&a->report, ADOPT_FINE, "program", "%s, %s", a->to.program, first_line(said));
-	if (!adopt_words_for_ours(&words, &a->d, a->to.program, a->options))
+	if (!(a->d.kind == ADOPT_OCAML ? adopt_words_after_ocaml : adopt_words_for_ours)(
+		    &words, &a->d, a->to.program, a->options))
 		adopt_tell(&a->report, ADOPT_REFUSED, "options", "too many");
 	else
 		fine = true;
@@ -284,7 +285,7 @@ static bool switch_and_compare(struct adopt *a)
 /* Whom it can follow. */
 static bool check_kind(struct adopt *a)
 {
-	if (a->d.kind == ADOPT_C || a->d.kind == ADOPT_OURS)
+	if (a->d.kind != ADOPT_OTHER)
 		return true;
 	adopt_tell(&a->report, ADOPT_REFUSED, "daemon", "%s hands over to nobody",
 		   adopt_kind_name(a->d.kind));
@@ -359,7 +360,8 @@ static bool check_theirs(struct adopt *a)
 	if (strstr(said, "--reraise-top-level")) {
 		adopt_tell(&a->report, ADOPT_REFUSED, "program",
 			   "%s is oxenstored: nothing is handed over to it, since half a request "
-			   "and unsent answers have no place in what it reads",
+			   "and unsent answers have no place in what it reads; --to names a C "
+			   "xenstored",
 			   a->to.program);
 		return false;
 	}

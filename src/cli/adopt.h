@@ -35,6 +35,7 @@ enum adopt_kind {
 
 struct adopt_words {
 	char *text; /* owned: the words, each with its NUL */
+	char *back; /* owned: one of them; NULL: it is not there */
 	char *at[ADOPT_WORDS_MAX + 1];
 	size_t n;
 };
@@ -48,6 +49,8 @@ struct adopt_daemon {
 	struct adopt_words env;
 	unsigned long transactions; /* open ones, where it tells (ADOPT_OURS) */
 };
+
+#define ADOPT_MORE "--more=" /* of drover-xenstored: a line of words in one */
 
 enum adopt_verdict {
 	ADOPT_FINE,
@@ -104,6 +107,8 @@ int adopt_run(char *const *argv, char *const *env, char said[ADOPT_OUTPUT_MAX]);
 
 /* Splits text (not owned) at NULs, len octets in all. False: too many words, or no memory. */
 bool adopt_words_split(struct adopt_words *ret, const char *text, size_t len);
+/* The same of a command line, in which a word may be such a line. */
+bool adopt_words_split_line(struct adopt_words *ret, char *text, size_t len);
 /* Appends a word. False: too many. */
 bool adopt_words_add(struct adopt_words *w, const char *word);
 void adopt_words_fini(struct adopt_words *w);
@@ -114,6 +119,12 @@ void adopt_words_fini(struct adopt_words *w);
  */
 bool adopt_words_for_ours(struct adopt_words *ret, const struct adopt_daemon *from,
 			  const char *program, const char *more);
+/*
+ * What oxenstored is to add to its own words: its settings, where ours does not have as much, and
+ * those of `more`.
+ */
+bool adopt_words_after_ocaml(struct adopt_words *ret, const struct adopt_daemon *from,
+			     const char *program, const char *more);
 /* The same for C xenstored: without what is ours alone. */
 bool adopt_words_for_c(struct adopt_words *ret, const struct adopt_daemon *from,
 		       const char *program, const char *more);
@@ -145,6 +156,8 @@ void adopt_tree_free(struct adopt_tree *t);
  * comment; program NULL: as it was before that. Owned by the caller; NULL: no memory.
  */
 char *adopt_boot_edit(const char *text, const char *program);
+/* What XENSTORED= shall be in file; has_starter: the script of our package is installed. */
+const char *adopt_boot_program(const char *file, const char *program, bool has_starter);
 /* What XENSTORED_ARGS says in text; false: nothing. */
 bool adopt_boot_args(const char *text, char ret[ADOPT_TEXT_MAX]);
 

@@ -20,7 +20,23 @@
 #define MARK "# set by drover adopt; drover unadopt removes it\n"
 #define UNIT "drover-xenstored.service"
 
+/*
+ * Debian's script starts what XENSTORED= names again whenever a package of Xen's is upgraded. This
+ * one leaves a store that runs alone, and starts ours by its unit where there is systemd.
+ */
+#define STARTER "/usr/libexec/drover/xenstored-boot"
+#define STARTED "/usr/sbin/drover-xenstored"
+
 extern char **environ;
+
+const char *adopt_boot_program(const char *file, const char *program, bool has_starter)
+{
+	const char *name = strrchr(file, '/');
+
+	if (has_starter && !strcmp(name ? name + 1 : file, "xen") && !strcmp(program, STARTED))
+		return STARTER;
+	return program;
+}
 
 /* The value of NAME= in a line; NULL: it sets something else, or nothing. */
 static const char *value_of(const char *line, const char *name)
@@ -280,6 +296,8 @@ void adopt_boot_set(struct adopt_report *r, const struct adopt_boot *b, const ch
 		set_unit(r, program != NULL);
 		return;
 	}
+	if (program)
+		program = adopt_boot_program(path, program, !access(STARTER, X_OK));
 	text = read_file(r, path);
 	if (!text)
 		return;

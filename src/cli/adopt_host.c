@@ -76,7 +76,7 @@ uint64_t adopt_status_kib(pid_t pid, const char *field)
 	return kib;
 }
 
-static bool words_of(pid_t pid, const char *file, struct adopt_words *ret)
+static bool words_of(pid_t pid, const char *file, bool line, struct adopt_words *ret)
 {
 	char path[64], *text = cli_must(malloc(ADOPT_WORD_OCTETS));
 	size_t len;
@@ -86,7 +86,8 @@ static bool words_of(pid_t pid, const char *file, struct adopt_words *ret)
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	f = fopen(path, "re");
 	len = f ? fread(text, 1, ADOPT_WORD_OCTETS, f) : 0;
-	done = f && len < ADOPT_WORD_OCTETS && adopt_words_split(ret, text, len);
+	done = f && len < ADOPT_WORD_OCTETS &&
+	       (line ? adopt_words_split_line(ret, text, len) : adopt_words_split(ret, text, len));
 	if (f)
 		fclose(f);
 	free(text);
@@ -177,8 +178,8 @@ bool adopt_daemon_find(struct adopt_report *r, struct adopt_daemon *ret)
 			return false;
 		}
 	}
-	if (!words_of(ret->pid, "cmdline", &ret->words) ||
-	    !words_of(ret->pid, "environ", &ret->env)) {
+	if (!words_of(ret->pid, "cmdline", true, &ret->words) ||
+	    !words_of(ret->pid, "environ", false, &ret->env)) {
 		adopt_tell(r, ADOPT_REFUSED, "daemon", "process %d: its words cannot be read",
 			   (int)ret->pid);
 		return false;

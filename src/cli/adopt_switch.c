@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "cli/adopt.h"
@@ -38,14 +39,14 @@ static int step(struct sim_client *c, struct sim_reply *reply, const struct adop
 	return sim_client_call(c, XS_CONTROL, 0, payload, len, reply);
 }
 
-/* Told where it is not "OK". */
+/* Told where it is not what is wanted. */
 static bool ask(struct adopt_report *r, struct sim_client *c, const struct adopt_words *words,
-		const char *why)
+		const char *want, const char *why)
 {
 	struct sim_reply reply;
 	int err = step(c, &reply, words);
 
-	if (!err && !strcmp(reply.octets, "OK"))
+	if (!err && !strcmp(reply.octets, want))
 		return true;
 	if (!err)
 		adopt_tell(r, ADOPT_REFUSED, "update", "the daemon goes on as it was: %s",
@@ -66,21 +67,21 @@ static void words_begin(struct adopt_words *w, const char *letter)
 	adopt_words_add(w, letter);
 }
 
-/* The words of the new program: C and ours get a line, oxenstored words. */
+/*
+ * The words of the new program: C and ours take a line; oxenstored takes words, and five at most.
+ */
 static bool ask_options(struct adopt_report *r, struct sim_client *c, enum adopt_kind kind,
 			const char *options)
 {
-	char *text = cli_must(strdup(options)), *rest = text, *word;
 	struct adopt_words w;
+	char *text;
 	bool done;
 
+	if (asprintf(&text, "%s%s", kind == ADOPT_OCAML ? ADOPT_MORE : "", options) < 0)
+		text = cli_must(NULL);
 	words_begin(&w, "-c");
-	if (kind != ADOPT_OCAML)
-		adopt_words_add(&w, options);
-	else
-		while ((word = strtok_r(rest, " ", &rest)))
-			adopt_words_add(&w, word);
-	done = ask(r, c, &w, "its command line");
+	adopt_words_add(&w, text);
+	done = ask(r, c, &w, "OK", "its command line");
 	free(text);
 	return done;
 }
@@ -94,7 +95,7 @@ static bool ask_all(struct adopt_report *r, struct sim_client *c, const struct a
 
 	words_begin(&w, "-f");
 	adopt_words_add(&w, s->program);
-	if (!ask(r, c, &w, "the program"))
+	if (!ask(r, c, &w, "OK", "the program"))
 		return false;
 	if (s->options && !ask_options(r, c, d->kind, s->options))
 		return false;
@@ -105,7 +106,8 @@ static bool ask_all(struct adopt_report *r, struct sim_client *c, const struct a
 	if (s->force)
 		adopt_words_add(&w, "-F");
 	sim_client_patience(c, (int)(s->timeout_s + ADOPT_GRACE_S) * 1000);
-	if (ask(r, c, &w, "the start"))
+	/* oxenstored begins only then */
+	if (ask(r, c, &w, d->kind == ADOPT_OCAML ? "BUSY" : "OK", "the start"))
 		return true;
 	words_begin(&w, "-a");
 	(void)step(c, &reply, &w);
@@ -124,34 +126,71 @@ static bool answers(const struct adopt_daemon *d)
 	return !sim_client_call(c, XS_READ, 0, "/", 2, &reply);
 }
 
-/* A script may stand in for a program: then another one than before is all that can be known. */
-static bool is_another(const struct adopt_daemon *d, const char *exe, const char *program)
+static bool ended(struct adopt_report *r, const struct adopt_daemon *d)
 {
-	char real[PATH_MAX];
+	char path[64];
 
-	return (realpath(program, real) && !strcmp(exe, real)) || strcmp(exe, d->exe) != 0;
+	snprintf(path, sizeof(path), "/proc/%d", (int)d->pid);
+	if (!access(path, F_OK) && !kill(d->pid, 0))
+		return false;
+	adopt_tell(
+		r, ADOPT_REFUSED, "update",
+		"process %d has ended, and nobody serves: its log says why; what there was is in "
+		"%s, if it is anywhere",
+		(int)d->pid, d->rundir);
+	return true;
 }
 
-static bool await(struct adopt_report *r, const struct adopt_daemon *d,
-		  const struct adopt_switch *s)
+/*
+ * oxenstored answers before it begins, and nothing when it gives up. What it waits for it names in
+ * its log alone.
+ */
+static bool await_ocaml(struct adopt_report *r, struct sim_client *c, const struct adopt_daemon *d,
+			const struct adopt_switch *s)
+{
+	struct timespec tick = { .tv_nsec = TICK_NS };
+	struct sim_reply reply;
+	struct adopt_words w;
+	char exe[PATH_MAX];
+
+	for (unsigned int i = 0; i < (s->timeout_s + ADOPT_GRACE_S) * TICKS_PER_S; i++) {
+		if (ended(r, d))
+			return false;
+		if (adopt_exe(d->pid, exe) && !strcmp(exe, s->program))
+			return true;
+		nanosleep(&tick, NULL);
+	}
+	words_begin(&w, "-a");
+	(void)step(c, &reply, &w);
+	adopt_tell(
+		r, ADOPT_REFUSED, "update",
+		"oxenstored did not hand over in %u s: it waits for transactions, half requests, "
+		"answers that nobody reads, and domains with a target; its log names them",
+		s->timeout_s);
+	return false;
+}
+
+/* Told where it is the former program again, or nobody. */
+static bool await(struct adopt_report *r, const struct adopt_daemon *d)
 {
 	struct timespec tick = { .tv_nsec = TICK_NS };
 	char exe[PATH_MAX] = "";
 
-	for (unsigned int i = 0; i < (s->timeout_s + ADOPT_GRACE_S) * TICKS_PER_S; i++) {
-		if (!adopt_exe(d->pid, exe)) {
+	for (unsigned int i = 0; i < ADOPT_GRACE_S * TICKS_PER_S; i++) {
+		if (ended(r, d))
+			return false;
+		if (adopt_exe(d->pid, exe) && answers(d)) {
+			if (strcmp(exe, d->exe) != 0)
+				return true;
 			adopt_tell(r, ADOPT_REFUSED, "update",
-				   "process %d has ended, and nobody serves: its log says why; "
-				   "%s holds what there was, if it is there",
-				   (int)d->pid, d->rundir);
+				   "the other program could not take over, and %s goes on; the log "
+				   "says why",
+				   exe);
 			return false;
 		}
-		if (is_another(d, exe, s->program) && answers(d))
-			return true;
 		nanosleep(&tick, NULL);
 	}
-	adopt_tell(r, ADOPT_REFUSED, "update", "process %d is %s still; its log says why",
-		   (int)d->pid, exe);
+	adopt_tell(r, ADOPT_REFUSED, "update", "%s, process %d, does not answer", exe, (int)d->pid);
 	return false;
 }
 
@@ -165,7 +204,11 @@ bool adopt_switch_run(struct adopt_report *r, const struct adopt_daemon *d,
 		adopt_tell(r, ADOPT_REFUSED, "update", "%s: %s", cli_socket_path(), strerror(err));
 		return false;
 	}
-	if (!ask_all(r, c, d, s) || !await(r, d, s))
+	if (!ask_all(r, c, d, s))
+		return false;
+	if (d->kind == ADOPT_OCAML && !await_ocaml(r, c, d, s))
+		return false;
+	if (!await(r, d))
 		return false;
 	adopt_tell(r, ADOPT_FINE, "update", "%s serves, in process %d as before", s->program,
 		   (int)d->pid);

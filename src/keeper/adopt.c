@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From C xenstored and to it. Invariant: until exec the journal is as it was, and whoever serves
- * next goes on from it; a client's socket has the same number in the image and here.
+ * From C xenstored or oxenstored, and to C. Invariant: until exec the journal is as it was, and
+ * whoever serves next goes on from it; a client's socket has the same number in the image and here.
  */
 #include "keeper/adopt.h"
 
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,23 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "image/oxdump.h"
 #include "keeper/inside.h"
 
 #define HIDDEN_AREA "journal/area.given"
 #define CALM_GRACE_MS 10000u
+#define DUMP_HEAD_LEN 256
 #define IMAGE_HEAD_LEN 32 /* the stream's header, and GLOBAL_DATA with its own */
 
 static void image_path(const struct keeper *k, char ret[PATH_MAX])
 {
 	snprintf(ret, PATH_MAX, "%s/" ADOPT_IMAGE, k->o->rundir);
+}
+
+static void former_path(const struct keeper *k, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s/%s", k->o->rundir,
+		 k->o->former == KEEPER_FORMER_OCAML ? ADOPT_DUMP : ADOPT_IMAGE);
 }
 
 static uint32_t get_u32(const uint8_t *at, bool big_endian)
@@ -53,6 +62,20 @@ static int read_head(int fd, int *ret_listen, int *ret_evtchn)
 		return -EPROTO;
 	*ret_listen = (int)get_u32(head + 24, big_endian);
 	*ret_evtchn = (int)get_u32(head + 28, big_endian);
+	return 0;
+}
+
+/* The same of oxenstored, whose device tells of changed domains by the port that it says. */
+static int read_dump_head(int fd, int *ret_listen, struct hv_kept *ret_kept)
+{
+	char text[DUMP_HEAD_LEN];
+	struct oxdump_head head;
+	ssize_t n = pread(fd, text, sizeof(text), 0);
+
+	if (n <= 0 || !oxdump_read_head(text, (size_t)n, &head))
+		return -EPROTO;
+	*ret_listen = head.listen_fd;
+	*ret_kept = (struct hv_kept){ .evtchn_fd = head.evtchn_fd, .virq = head.virq };
 	return 0;
 }
 
@@ -118,22 +141,35 @@ static int take_clients(struct keeper *k)
 	return r;
 }
 
+/* Listening socket and device, by number. */
+static int take_head(struct keeper *k)
+{
+	int evtchn = -1, r;
+
+	if (k->o->former == KEEPER_FORMER_OCAML) {
+		r = read_dump_head(k->seat.image, &k->listen, &k->seat.hv);
+		return r || k->o->xen ? r : -ENOTSUP;
+	}
+	r = read_head(k->seat.image, &k->listen, &evtchn);
+	if (!r && k->o->xen)
+		r = hv_xen_keep_given(evtchn, &k->seat.hv);
+	return r;
+}
+
 int adopt_take(struct keeper *k)
 {
 	char path[PATH_MAX];
-	int evtchn = -1, r;
+	int r;
 
-	image_path(k, path);
+	former_path(k, path);
 	k->seat.image = open(path, O_RDONLY | O_CLOEXEC);
-	r = k->seat.image < 0 ? -errno : read_head(k->seat.image, &k->listen, &evtchn);
+	r = k->seat.image < 0 ? -errno : take_head(k);
 	if (!r && !is_stream(k->listen, true))
 		r = -EPROTO;
 	if (!r)
 		r = set_own(k->listen);
 	if (!r)
 		r = take_clients(k);
-	if (!r && k->o->xen)
-		r = hv_xen_keep_given(evtchn, &k->seat.hv);
 	if (!r && k->o->xen)
 		r = set_own(k->seat.hv.evtchn_fd);
 	if (r)
@@ -152,7 +188,7 @@ void adopt_done(struct keeper *k)
 		return;
 	close(k->seat.image);
 	k->seat.image = -1;
-	image_path(k, path);
+	former_path(k, path);
 	unlink(path);
 	/* of ours, from before the other daemon */
 	snprintf(path, sizeof(path), "%s/" HIDDEN_AREA, k->o->rundir);
@@ -165,7 +201,8 @@ void adopt_done(struct keeper *k)
 static bool is_known_to_c(const char *word)
 {
 	static const char *const ours[] = { "--hv=",	    "--discard-state", "--no-journal",
-					    "--no-sandbox", "--live-update",   "-U" };
+					    "--no-sandbox", "--live-update",   "-U",
+					    "--back=" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (!strncmp(word, ours[i], strlen(ours[i])))
@@ -173,8 +210,21 @@ static bool is_known_to_c(const char *word)
 	return true;
 }
 
-/* argv, for C without what is ours, and -U; its words are argv's. NULL: no memory. */
-static char **words_with_update(char **argv, bool for_c)
+/* And oxenstored, which put its own first. */
+static bool is_known_to_ocaml(const char *word)
+{
+	static const char *const theirs[] = { "--live",		 "--restart",
+					      "--no-fork",	 "--no-domain-init",
+					      "--no-access-log", "--reraise-top-level" };
+
+	for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
+		if (!strcmp(word, theirs[i]))
+			return true;
+	return false;
+}
+
+/* argv, for `to` without what it does not know, with -U; its words are argv's. NULL: no memory. */
+static char **words_with_update(char **argv, enum keeper_former to)
 {
 	static char update[] = "-U";
 	size_t n = 0, all = 0;
@@ -186,12 +236,19 @@ static char **words_with_update(char **argv, bool for_c)
 	if (!ret)
 		return NULL;
 	for (size_t i = 0; i < all; i++) {
-		if (i && for_c && !strcmp(argv[i], "--hv") && argv[i + 1])
-			i++;
-		else if (!i || !for_c || is_known_to_c(argv[i]))
+		if (to == KEEPER_FORMER_OCAML && i && !strcmp(argv[i], "--config-file") &&
+		    argv[i + 1]) {
+			ret[n++] = argv[i++];
 			ret[n++] = argv[i];
+		} else if (to == KEEPER_FORMER_C && i && !strcmp(argv[i], "--hv") && argv[i + 1]) {
+			i++;
+		} else if (!i || to == KEEPER_FORMER_NONE ||
+			   (to == KEEPER_FORMER_C ? is_known_to_c : is_known_to_ocaml)(argv[i])) {
+			ret[n++] = argv[i];
+		}
 	}
-	ret[n] = update;
+	if (to != KEEPER_FORMER_OCAML)
+		ret[n] = update;
 	return ret;
 }
 
@@ -302,10 +359,26 @@ static void set_all_foreign(struct keeper *k, bool foreign)
 			set_foreign(k->clients.at[i].fd, foreign);
 }
 
+/* The other program expects no signals held back. Returns where it cannot be run; errno. */
+static void become(const char *file, char **argv)
+{
+	sigset_t none, mine;
+	int err;
+
+	sigemptyset(&none);
+	fflush(NULL);
+	sigprocmask(SIG_SETMASK, &none, &mine);
+	execv(file, argv);
+	err = errno;
+	sigprocmask(SIG_SETMASK, &mine, NULL);
+	errno = err;
+}
+
 void adopt_give_written(struct keeper *k)
 {
 	struct update *u = &k->update;
-	char **argv = words_with_update(u->argv, !u->image_version);
+	char **argv =
+		words_with_update(u->argv, u->image_version ? KEEPER_FORMER_NONE : KEEPER_FORMER_C);
 
 	if (!argv) {
 		update_fail(k, "no memory");
@@ -318,8 +391,7 @@ void adopt_give_written(struct keeper *k)
 		hv_xen_give(&k->seat.hv);
 	set_all_foreign(k, true);
 	hide_journal(k, true);
-	fflush(NULL);
-	execv(u->file, argv);
+	become(u->file, argv);
 	update_fail(k, "%s: %s", u->file, strerror(errno));
 	hide_journal(k, false);
 	set_all_foreign(k, false);
@@ -332,4 +404,27 @@ void adopt_give_undo(struct keeper *k)
 
 	image_path(k, path);
 	unlink(path);
+}
+
+void adopt_back(struct keeper *k)
+{
+	enum keeper_former former = k->o->former;
+	char path[PATH_MAX], **argv;
+
+	former_path(k, path);
+	if (!k->o->back || k->was_ready || access(path, R_OK))
+		return;
+	argv = words_with_update(k->o->former_argv, former);
+	if (!argv)
+		return;
+	log_error("%s goes on with what it left", k->o->back);
+	argv[0] = (char *)(uintptr_t)k->o->back; /* execv's words are not const */
+	/* C asks anew to be told of changed domains; the other has its port in what it left */
+	if (former == KEEPER_FORMER_C && k->seat.hv.evtchn_fd >= 0)
+		hv_xen_give(&k->seat.hv);
+	set_all_foreign(k, true);
+	hide_journal(k, true);
+	become(k->o->back, argv);
+	log_error("%s: %s", k->o->back, strerror(errno));
+	free(argv);
 }

@@ -270,6 +270,9 @@ static bool shall_go_on(struct keeper *k, int status)
 		log_error("what %s/journal holds cannot be recovered: the daemon ends; "
 			  "--discard-state starts empty",
 			  k->o->rundir);
+	/* what another daemon left is there still: a second worker reads it again */
+	if (!k->was_ready && k->seat.image >= 0 && code < 0 && k->quick < ADOPT_TRIES)
+		return true;
 	if (!k->was_ready || code == SEAT_STATUS_LOST || k->o->no_journal) {
 		keeper_end(k, k->was_ready ? -EIO : -ECHILD);
 		return false;
@@ -529,11 +532,11 @@ int keeper_run(const struct keeper_options *o)
 	if (!r)
 		r = files_read_boot_id(&k.seat);
 	/* before the journal, which nobody empties for what is not there */
-	if (!r && o->adopt)
+	if (!r && o->former)
 		r = adopt_take(&k);
 	if (!r && !o->no_journal)
-		r = files_open_journal(&k.seat, o->rundir, o->discard || o->adopt);
-	if (!r && o->xen && !o->adopt) {
+		r = files_open_journal(&k.seat, o->rundir, o->discard || o->former);
+	if (!r && o->xen && !o->former) {
 		r = hv_xen_keep(&k.seat.hv);
 		if (r)
 			log_error("cannot reach the Xen hypervisor: %s", strerror(-r));
@@ -546,6 +549,8 @@ int keeper_run(const struct keeper_options *o)
 		k.seat.netns = netns_open_empty();
 		r = loop(&k);
 	}
+	if (r && o->former)
+		adopt_back(&k);
 	clients_fini(&k.clients);
 	return r;
 }

@@ -13,15 +13,24 @@
 
 #include "keeper/seat.h"
 
+/* Who was in this process before, and left descriptors. */
+enum keeper_former {
+	KEEPER_FORMER_NONE,
+	KEEPER_FORMER_C,
+	KEEPER_FORMER_OCAML,
+};
+
 struct keeper_options {
-	char **argv;	    /* as main got it; argv[0] is overwritten in a worker */
-	const char *rundir; /* the journal is in journal/ below it */
-	int listen_fd;	    /* owned from now on */
-	int pid_fd;	    /* kept open; -1: none */
-	bool no_journal;    /* a worker's death is the daemon's end */
-	bool discard;	    /* begin with an empty journal */
-	bool adopt;	    /* begin with what another daemon left: see adopt.h */
-	bool xen;	    /* hold the event channel device */
+	char **argv;		   /* as main got it; argv[0] is overwritten in a worker */
+	const char *rundir;	   /* the journal is in journal/ below it */
+	int listen_fd;		   /* owned from now on */
+	int pid_fd;		   /* kept open; -1: none */
+	bool no_journal;	   /* a worker's death is the daemon's end */
+	bool discard;		   /* begin with an empty journal */
+	enum keeper_former former; /* begin with what that left: see adopt.h */
+	const char *back;	   /* its program, to go on where ours cannot; NULL: none */
+	char **former_argv;	   /* what it started this process with */
+	bool xen;		   /* hold the event channel device */
 	/* Runs the worker in a process of its own; its exit status. */
 	int (*worker)(void *data, const struct worker_seat *seat);
 	/* Clients are served for the first time. */

@@ -16,6 +16,7 @@
 #include "conn/ring.h"
 #include "domain/death.h"
 #include "domain/restore.h"
+#include "image/oxdump.h"
 
 static int read_fd(void *ctx, void *buf, size_t len, size_t *ret_len)
 {
@@ -26,6 +27,31 @@ static int read_fd(void *ctx, void *buf, size_t len, size_t *ret_len)
 	while (n < 0 && errno == EINTR);
 	*ret_len = n < 0 ? 0 : (size_t)n;
 	return n < 0 ? errno : 0;
+}
+
+/* What is read: an image, or oxenstored's dump as one. */
+struct source {
+	int fd;
+	struct oxdump *dump; /* owned; NULL: an image */
+};
+
+static int source_open(struct source *s, int fd)
+{
+	char head[OXDUMP_FIRST_LEN];
+	ssize_t n;
+
+	s->fd = fd;
+	s->dump = NULL;
+	/* an earlier worker may have read it and died */
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return FAULT(-errno);
+	n = pread(fd, head, sizeof(head), 0);
+	if (n < 0)
+		return FAULT(-errno);
+	if (!oxdump_is(head, (size_t)n))
+		return 0;
+	s->dump = oxdump_new(read_fd, &s->fd);
+	return s->dump ? 0 : FAULT(-ENOMEM);
 }
 
 static int refused(const struct drover_reader *reader, const char *why)
@@ -42,9 +68,11 @@ static int refused(const struct drover_reader *reader, const char *why)
 }
 
 /* All records. 0, EINVAL, < 0. */
-static int load_all(struct drover_reader *reader, struct state_load *l)
+static int load_all(const struct source *s, struct drover_reader *reader, struct state_load *l)
 {
 	struct drover_record rec;
+	const char *rule = NULL;
+	uint64_t line = 0;
 	int r;
 
 	while (!(r = drover_reader_next(reader, &rec))) {
@@ -54,28 +82,36 @@ static int load_all(struct drover_reader *reader, struct state_load *l)
 	}
 	if (r == ENODATA)
 		return 0;
+	if (s->dump)
+		rule = oxdump_error(s->dump, &line);
+	if (rule) {
+		log_error("oxenstored's dump: line %llu: %s", (unsigned long long)line, rule);
+		return EINVAL;
+	}
 	return r == EINVAL ? refused(reader, NULL) : FAULT(-r);
 }
 
 static int image_load(int fd, struct state_load *l)
 {
-	struct drover_reader_options options = {
-		.read = read_fd,
-		.ctx = &fd,
-		.layout = DROVER_LAYOUT_UPSTREAM,
-	};
+	struct drover_reader_options options = { .layout = DROVER_LAYOUT_UPSTREAM };
 	struct drover_reader *reader;
+	struct source s;
 	int r;
 
-	/* an earlier worker may have read it and died */
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return FAULT(-errno);
+	r = source_open(&s, fd);
+	if (r)
+		return r;
+	options.read = s.dump ? oxdump_read : read_fd;
+	options.ctx = s.dump ? (void *)s.dump : &s.fd;
 	if (getrandom(options.hash_key, sizeof(options.hash_key), 0) < 0)
-		return FAULT(-errno);
-	if (drover_reader_new(&options, &reader))
-		return FAULT(-ENOMEM);
-	r = load_all(reader, l);
-	drover_reader_free(reader);
+		r = FAULT(-errno);
+	else if (drover_reader_new(&options, &reader))
+		r = FAULT(-ENOMEM);
+	if (!r) {
+		r = load_all(&s, reader, l);
+		drover_reader_free(reader);
+	}
+	oxdump_free(s.dump);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/own.h"
 #include "hv/hv.h"
 #include "keeper/fdstore.h"
 #include "keeper/keeper.h"
@@ -23,6 +24,7 @@ struct program {
 	struct options *opt;
 	struct worker_options worker;
 	char **argv;
+	char **former_argv; /* owned; NULL: of this start are all words there are */
 };
 
 /* A connection is a descriptor: as many as the system lets us have. */
@@ -70,6 +72,13 @@ static int check_trace(struct program *p)
 	return -r;
 }
 
+static enum keeper_former former(const struct options *o)
+{
+	if (o->adopt_ocaml)
+		return KEEPER_FORMER_OCAML;
+	return o->adopt ? KEEPER_FORMER_C : KEEPER_FORMER_NONE;
+}
+
 static int start_keeper(struct program *p, struct keeper_options *k)
 {
 	int r;
@@ -77,9 +86,9 @@ static int start_keeper(struct program *p, struct keeper_options *k)
 	r = check_trace(p);
 	if (!r && p->opt->pid_file)
 		r = daemon_write_pid(p->opt->pid_file);
-	if (!k->adopt)
+	if (!k->former)
 		k->listen_fd = fdstore_take_listener();
-	if (!r && !k->adopt && k->listen_fd < 0)
+	if (!r && !k->former && k->listen_fd < 0)
 		r = daemon_listen(&k->listen_fd);
 	if (r)
 		return r;
@@ -99,7 +108,9 @@ static int start(struct program *p)
 		.pid_fd = -1,
 		.no_journal = p->opt->no_journal,
 		.discard = p->opt->discard_state,
-		.adopt = p->opt->adopt,
+		.former = former(p->opt),
+		.back = p->former_argv ? p->opt->back : NULL,
+		.former_argv = p->former_argv,
 		.xen = worker_wants_xen(p->opt),
 		.worker = run_worker,
 		.ready = on_ready,
@@ -129,15 +140,74 @@ static int start_candidate(struct program *p)
 	return worker_run(&p->worker, &seat);
 }
 
-/* -U is of this start only: programs that follow are started with the same words. */
+/* What is of a start from another daemon only: programs that follow get the other words. */
 static void words_drop_adopt(char **argv)
 {
+	static const char *const words[] = { "-U",     "--live-update",	  "--restart",
+					     "--live", "--no-access-log", "--reraise-top-level" };
 	size_t n = 0;
 
-	for (size_t i = 0; argv[i]; i++)
-		if (strcmp(argv[i], "-U") != 0 && strcmp(argv[i], "--live-update") != 0)
+	for (size_t i = 0; argv[i]; i++) {
+		bool drop = !strncmp(argv[i], "--back=", strlen("--back="));
+
+		for (size_t w = 0; w < ARRAY_LEN(words); w++)
+			drop |= !strcmp(argv[i], words[w]);
+		if (!strcmp(argv[i], "--config-file") && argv[i + 1])
+			i++;
+		else if (!drop)
 			argv[n++] = argv[i];
+	}
 	argv[n] = NULL;
+}
+
+#define MORE "--more="
+#define WORDS_MAX 256u
+
+/*
+ * --more=WORDS: further words, in one. oxenstored's live update has room for five. NULL: too many,
+ * or no memory. What is allocated stays: argv is what programs that follow are started with.
+ */
+static char **words_expand(char **argv)
+{
+	char **ret = calloc(WORDS_MAX + 1, sizeof(*ret));
+	size_t n = 0;
+
+	for (size_t i = 0; ret && argv[i]; i++) {
+		bool more = i && !strncmp(argv[i], MORE, strlen(MORE));
+		char *rest = argv[i] + (more ? strlen(MORE) : 0), *word = rest;
+
+		if (more)
+			word = strtok_r(rest, " ", &rest);
+		while (word) {
+			if (n == WORDS_MAX) {
+				free(ret);
+				return NULL;
+			}
+			ret[n++] = word;
+			word = more ? strtok_r(rest, " ", &rest) : NULL;
+		}
+	}
+	return ret;
+}
+
+/* The words as they are now; NULL: no memory. */
+static char **words_copy(char **argv)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (argv[n])
+		n++;
+	copy = calloc(n + 1, sizeof(*copy));
+	if (copy)
+		memcpy(copy, argv, n * sizeof(*copy));
+	return copy;
+}
+
+static void begin_from_former(struct program *p)
+{
+	p->former_argv = words_copy(p->argv);
+	words_drop_adopt(p->argv);
 }
 
 /* Beside the daemon that serves, with its environment: what would be found in its place. */
@@ -166,7 +236,10 @@ int main(int argc, char **argv)
 	struct program p = { .opt = &o, .worker = { .opt = &o }, .argv = argv };
 	int r;
 
-	if (options_parse(&o, argc, argv))
+	p.argv = argv = words_expand(argv);
+	for (argc = 0; argv && argv[argc]; argc++)
+		;
+	if (!argv || options_parse(&o, argc, argv))
 		return 2;
 	if (o.help) {
 		options_usage(argv[0]);
@@ -190,13 +263,14 @@ int main(int argc, char **argv)
 	/* the two words that the former keeper added are of this start only */
 	if (o.keeper_state_fd >= 0)
 		argv[argc - 2] = NULL;
-	else if (o.adopt)
-		words_drop_adopt(argv);
+	else if (former(&o))
+		begin_from_former(&p);
 	else if (!o.no_fork && daemon_fork()) {
 		perror("drover-xenstored: fork");
 		return EXIT_FAILURE;
 	}
 	r = start(&p);
 	trace_free(p.worker.trace);
+	free(p.former_argv);
 	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

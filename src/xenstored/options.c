@@ -22,6 +22,9 @@ enum long_option {
 	OPT_TRACE_CONTROL,
 	OPT_VERSION,
 	OPT_CHECK,
+	OPT_BACK,
+	OPT_OCAML_RESTART,
+	OPT_OCAML_IGNORED,
 	OPT_NO_JOURNAL,
 	OPT_DISCARD_STATE,
 	OPT_NO_SANDBOX,
@@ -60,6 +63,13 @@ static const struct option long_options[] = {
 	{ "no-journal", no_argument, NULL, OPT_NO_JOURNAL },
 	{ "discard-state", no_argument, NULL, OPT_DISCARD_STATE },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
+	{ "back", required_argument, NULL, OPT_BACK },
+	/* oxenstored's own, which it puts before those that it was told */
+	{ "restart", no_argument, NULL, OPT_OCAML_RESTART },
+	{ "live", no_argument, NULL, OPT_OCAML_IGNORED },
+	{ "no-access-log", no_argument, NULL, OPT_OCAML_IGNORED },
+	{ "reraise-top-level", no_argument, NULL, OPT_OCAML_IGNORED },
+	{ "config-file", required_argument, NULL, OPT_OCAML_IGNORED },
 	/* between versions of this program, at a live update */
 	{ "candidate", required_argument, NULL, OPT_CANDIDATE },
 	{ "keeper-state", required_argument, NULL, OPT_KEEPER_STATE },
@@ -98,6 +108,10 @@ void options_usage(const char *program)
 	       "  -R, --no-recovery; -I, --internal-db [on|off]  understood, without effect: the\n"
 	       "                            store is in memory\n"
 	       "  -H, --help                this text\n"
+	       "      --back=FILE           with -U: the program that was here before, to go on\n"
+	       "                            where this one cannot take over\n"
+	       "      --more=WORDS          further options, in one\n"
+	       "      --restart             as -U, from oxenstored, whose options are understood\n"
 	       "      --version\n"
 	       "      --check               whether this host can be served; changes nothing\n\n"
 	       "XENSTORED_PATH names the socket, XENSTORED_RUNDIR its directory\n"
@@ -288,7 +302,11 @@ static bool set_flag(struct options *o, int c)
 	case OPT_NO_SANDBOX:
 		o->no_sandbox = true;
 		return true;
-	case 'R': /* of a store on disk; ours is in memory */
+	case OPT_OCAML_RESTART:
+		o->adopt_ocaml = true;
+		return true;
+	case OPT_OCAML_IGNORED: /* ours has no such log and file */
+	case 'R':		/* of a store on disk; ours is in memory */
 	case 'I':
 		return true;
 	default:
@@ -335,6 +353,9 @@ static int set_value(struct options *o, int c, const char *str)
 		return set_trace_control(o, str);
 	case OPT_HV:
 		return set_hv(o, str);
+	case OPT_BACK:
+		o->back = str;
+		return 0;
 	default:
 		return set_letter(o, c, str);
 	}

@@ -31,7 +31,9 @@ struct options {
 	const char *sim_dir;	/* --hv=sim:DIR */
 	bool no_journal;	/* --no-journal */
 	bool discard_state;	/* --discard-state */
-	bool adopt;		/* -U: go on from what another daemon left */
+	bool adopt;		/* -U: go on from what C xenstored left */
+	bool adopt_ocaml;	/* --restart: from what oxenstored left */
+	const char *back;	/* --back: its program, should ours not start */
 	bool no_sandbox;	/* --no-sandbox */
 	int candidate_fd;	/* --candidate; -1: none */
 	int keeper_state_fd;	/* --keeper-state; -1: none */
