@@ -17,7 +17,6 @@ enum scene { SCENE_RUNNING, SCENE_PAUSED, SCENE_INCOMING, SCENES };
 static void a_guest_is_found_as_it_is(void **state)
 {
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (enum scene s = 0; s < SCENES; s++) {
 		static const enum vmm_state expected[] = { VMM_RUNNING, VMM_PAUSED, VMM_INCOMING };
 		struct host *h = host_new();
@@ -56,12 +55,9 @@ static void a_guest_is_found_as_it_is(void **state)
 
 static void a_guest_that_switches_itself_off_meanwhile_is_ended(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	host_await(h, NULL, host_ticks(h, NULL) >= 2);
 	host_call(h, vmm_shutdown);
 	assert_int_equal(h->done_err, 0);
@@ -73,13 +69,10 @@ static void a_guest_that_switches_itself_off_meanwhile_is_ended(void **state)
 
 static void a_guest_whose_process_ended_meanwhile_is_found_gone(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 	int pid;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	pid = vmm_guest_pid(h->guest);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -130,7 +123,6 @@ static bool source_dies_at(unsigned int n)
 static void a_source_that_dies_while_it_sends_finds_its_guest(void **state)
 {
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (unsigned int n = 0; !source_dies_at(n); n += n < 4 ? 1 : n / 4)
 		assert_true(n < 1000);
 }
@@ -183,7 +175,6 @@ static bool destination_dies_at(unsigned int n)
 static void a_destination_that_dies_while_it_receives_finds_its_guest(void **state)
 {
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (unsigned int n = 1; !destination_dies_at(n); n += n < 4 ? 1 : n / 4)
 		assert_true(n < 1000);
 }
@@ -220,7 +211,6 @@ static void a_daemon_killed_while_it_starts_a_guest_leaves_none_or_one_that_is_f
 	unsigned int found = 0;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (long us = 200; us < 200000; us += us / 2) {
 		struct host *h = host_new();
 		int status;

@@ -174,11 +174,28 @@ static inline void host_reopen(struct host *h)
 	host_open(h);
 }
 
+/* Why there can be no real guest here; NULL: there can. */
+static inline const char *host_lacks(void)
+{
+	const char *build = getenv("DROVER_BUILD");
+	char path[HOST_PATH_MAX * 2];
+
+	if (access("/usr/bin/qemu-system-x86_64", X_OK))
+		return "qemu-system-x86_64 is not installed";
+	(void)snprintf(path, sizeof(path), "%s/tests/peers/tick.img", build ? build : "");
+	return access(path, R_OK) ? "tests/peers/tick.img was not built" : NULL;
+}
+
 static inline struct host *host_new(void)
 {
-	struct host *h = calloc(1, sizeof(*h));
+	struct host *h;
 	char command[3 * HOST_PATH_MAX];
 
+	if (host_lacks()) {
+		print_message("# %s\n", host_lacks());
+		skip();
+	}
+	h = calloc(1, sizeof(*h));
 	assert_non_null(h);
 	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/drover-qemu.XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
@@ -262,26 +279,6 @@ static inline struct guest_def *host_def(const struct host *h)
 	return def;
 }
 
-/* Why there can be no real guest here; NULL: there can. */
-static inline const char *host_lacks(void)
-{
-	const char *build = getenv("DROVER_BUILD");
-	char path[HOST_PATH_MAX * 2];
-
-	if (access("/usr/bin/qemu-system-x86_64", X_OK))
-		return "qemu-system-x86_64 is not installed";
-	(void)snprintf(path, sizeof(path), "%s/tests/peers/tick.img", build ? build : "");
-	return access(path, R_OK) ? "tests/peers/tick.img was not built" : NULL;
-}
-
-#define HOST_NEEDS_EMULATOR()                                                                      \
-	do {                                                                                       \
-		if (host_lacks()) {                                                                \
-			print_message("# %s\n", host_lacks());                                     \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
-
 static inline void host_start(struct host *h, unsigned int flags, const char *migration_id)
 {
 	struct guest_def *def = host_def(h);
@@ -291,6 +288,15 @@ static inline void host_start(struct host *h, unsigned int flags, const char *mi
 	def_free(def);
 	host_await(h, NULL, h->n_done > before);
 	assert_int_equal(h->done_err, 0);
+}
+
+/* A host with a guest that runs. */
+static inline struct host *host_with_guest(void)
+{
+	struct host *h = host_new();
+
+	host_start(h, 0, NULL);
+	return h;
 }
 
 /* What the guest has printed, and the last whole line's number; 0: none, -1: a line is odd. */

@@ -9,13 +9,10 @@
 
 static void starts_pauses_resumes_and_is_destroyed(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 	long before;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	assert_int_equal(h->state, VMM_RUNNING);
 	assert_int_equal(h->reason, VMM_BOOTED);
 	host_await(h, NULL, host_ticks(h, NULL) >= 3);
@@ -42,11 +39,9 @@ static void starts_pauses_resumes_and_is_destroyed(void **state)
 
 static void starts_paused_and_ticks_only_when_resumed(void **state)
 {
-	struct host *h;
+	struct host *h = host_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
 	host_start(h, VMM_START_PAUSED, NULL);
 	assert_int_equal(h->state, VMM_PAUSED);
 	assert_int_equal(host_ticks(h, NULL), 0);
@@ -57,12 +52,9 @@ static void starts_paused_and_ticks_only_when_resumed(void **state)
 
 static void shutdown_and_reboot_reach_the_guest(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	host_await(h, NULL, host_ticks(h, NULL) >= 2);
 	host_call(h, vmm_reboot);
 	host_await(h, NULL, h->n_rebooted > 0);
@@ -93,7 +85,6 @@ static void a_guest_is_sent_and_goes_on_where_it_stopped(void **state)
 	};
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		struct pair p = pair_new();
 
@@ -126,12 +117,10 @@ static void a_guest_is_sent_and_goes_on_where_it_stopped(void **state)
 static void a_guest_that_was_sent_is_resumed_when_the_other_is_gone(void **state)
 {
 	struct vmm_send_options opt = { .live = true };
-	struct pair p;
+	struct pair p = pair_new();
 	long before;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
 	host_destroy(p.b);
@@ -146,12 +135,10 @@ static void a_guest_that_was_sent_is_resumed_when_the_other_is_gone(void **state
 static void a_paused_guest_is_sent_again_after_one_that_did_not_count(void **state)
 {
 	struct vmm_send_options opt = { .live = true };
-	struct pair p;
+	struct pair p = pair_new();
 	int sv[2];
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	host_call(p.a, vmm_pause);
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
@@ -175,12 +162,10 @@ static void a_paused_guest_is_sent_again_after_one_that_did_not_count(void **sta
 static void a_cancelled_guest_runs_on(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 4u << 20 };
-	struct pair p;
+	struct pair p = pair_new();
 	long before;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 2);
 	assert_true(p.a->progress.memory_remaining > 0);
@@ -200,12 +185,10 @@ static void a_cancelled_guest_runs_on(void **state)
 static void a_guest_whose_destination_dies_runs_on(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 4u << 20 };
-	struct pair p;
+	struct pair p = pair_new();
 	long before;
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 1);
 	host_destroy(p.b);
@@ -221,11 +204,9 @@ static void a_guest_whose_destination_dies_runs_on(void **state)
 static void a_slow_sending_is_sped_up(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 1u << 20 };
-	struct pair p;
+	struct pair p = pair_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress >= 1);
 	opt.bandwidth_bps = 0;
@@ -245,11 +226,9 @@ static void a_slow_sending_is_sped_up(void **state)
 static void a_guest_that_writes_faster_than_it_is_sent_arrives_whole(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 8u << 20 };
-	struct pair p;
+	struct pair p = pair_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_sent && p.b->n_received);
 	assert_int_equal(p.a->sent_err, 0);
@@ -266,7 +245,6 @@ static void a_stream_that_is_no_guest_is_refused(void **state)
 	int sv[2];
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	b = host_new();
 	host_start(b, VMM_START_INCOMING, HOST_MIGRATION_ID);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
@@ -281,11 +259,9 @@ static void a_stream_that_is_no_guest_is_refused(void **state)
 static void an_emulator_that_does_not_start_says_so(void **state)
 {
 	struct guest_def *def;
-	struct host *h;
+	struct host *h = host_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
 	def = host_def(h);
 	free(def->disks[0].source);
 	def->disks[0].source = strdup("/nowhere");
@@ -320,11 +296,9 @@ static void start_in_vain(struct host *h, const char *emulator, const char *mach
 static void why_it_did_not_start_is_the_emulators_own_word(void **state)
 {
 	struct guest_def *def;
-	struct host *h;
+	struct host *h = host_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
 	start_in_vain(h, NULL, "pc-nonesuch"); /* two lines, and the second one is advice */
 	assert_non_null(strstr(h->why, "unsupported machine type"));
 	start_in_vain(h, "/bin/false", NULL); /* silent: what the one before said is not its word */
@@ -402,7 +376,6 @@ static void a_guest_of_many_devices_is_started_and_sent(void **state)
 	struct vmm_send_options opt = { .live = true };
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
 		struct pair p = { host_new(), host_new(), -1, -1 };
 		int sv[2];

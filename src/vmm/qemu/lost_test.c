@@ -35,12 +35,9 @@ static void resume_surely(struct host *h)
 
 static void a_guest_is_reached_again(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	lose(h);
 	host_await(h, NULL, !has_monitor(h));
 	assert_int_equal(vmm_pause(h->guest, host_done, h), -ENOTCONN);
@@ -58,12 +55,9 @@ static void a_guest_is_reached_again(void **state)
 
 static void calls_that_wait_are_told(void **state)
 {
-	struct host *h;
+	struct host *h = host_with_guest();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	h = host_new();
-	host_start(h, 0, NULL);
 	h->n_done = 0;
 	assert_int_equal(vmm_pause(h->guest, host_done, h), 0);
 	lose(h);
@@ -115,7 +109,6 @@ static bool lost_at(unsigned int n, bool source)
 static void a_migration_goes_on_or_ends_for_good(void **state)
 {
 	(void)state;
-	HOST_NEEDS_EMULATOR();
 	for (int source = 0; source < 2; source++)
 		for (unsigned int n = 0; !lost_at(n, source); n += n < 4 ? 1 : n / 2)
 			assert_true(n < 1000);
@@ -124,11 +117,9 @@ static void a_migration_goes_on_or_ends_for_good(void **state)
 static void a_cancel_without_a_monitor_is_made_good(void **state)
 {
 	struct vmm_send_options opt = { .live = true, .bandwidth_bps = 1u << 20 };
-	struct pair p;
+	struct pair p = pair_new();
 
 	(void)state;
-	HOST_NEEDS_EMULATOR();
-	p = pair_new();
 	pair_send(&p, &opt);
 	host_await(p.a, p.b, p.a->n_progress);
 	lose(p.a);
