@@ -122,13 +122,19 @@ static void perform(struct owner *o, struct mig_cookie *c)
 	assert_true(was_asked(o, MIG_DO_CALL, MIG_MSG_START));
 }
 
-static void say(struct owner *o, const struct mig_cookie *c, enum mig_msg_type type)
+/* The other end says it, and the round is not over yet. */
+static void hear(struct owner *o, const struct mig_cookie *c, enum mig_msg_type type)
 {
 	struct mig_msg msg = {
 		.type = type, .id = c->id, .epoch = c->epoch, .host = "there", .why = ""
 	};
 
 	migrator_peer_call(o->m, &msg, 7, 8);
+}
+
+static void say(struct owner *o, const struct mig_cookie *c, enum mig_msg_type type)
+{
+	hear(o, c, type);
 	round_end(o);
 }
 
@@ -154,13 +160,7 @@ static void nothing_leaves_before_its_row_is_durable(void **state)
 	send_all(&o, &c);
 	o.journal_says = -EIO;
 	o.n_effects = 0;
-	migrator_peer_call(o.m,
-			   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
-					      .id = c.id,
-					      .epoch = c.epoch,
-					      .host = "there",
-					      .why = "" },
-			   7, 8);
+	hear(&o, &c, MIG_MSG_COMMIT);
 	assert_int_equal(migrator_flush(o.m), -EIO);
 	assert_int_equal(o.n_effects, 0);
 	/* And it does not go on. */
@@ -180,13 +180,7 @@ static void questions_are_answered_from_what_is_durable(void **state)
 	perform(&o, &c);
 	send_all(&o, &c);
 	assert_int_equal(migrator_find(o.m, &c.id)->phase, MIG_SENT);
-	migrator_peer_call(o.m,
-			   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
-					      .id = c.id,
-					      .epoch = c.epoch,
-					      .host = "there",
-					      .why = "" },
-			   7, 8);
+	hear(&o, &c, MIG_MSG_COMMIT);
 	assert_int_equal(migrator_find(o.m, &c.id)->phase, MIG_SENT);
 	assert_int_equal(migrator_job(o.m, c.uuid)->phase, MIG_SENT);
 	round_end(&o);
@@ -386,13 +380,7 @@ static void without_memory_it_ends_and_has_said_nothing_false(void **state)
 		o.n_effects = 0;
 		alloc_failed = false;
 		alloc_countdown = n;
-		migrator_peer_call(o.m,
-				   &(struct mig_msg){ .type = MIG_MSG_COMMIT,
-						      .id = c.id,
-						      .epoch = c.epoch,
-						      .host = "there",
-						      .why = "" },
-				   7, 8);
+		hear(&o, &c, MIG_MSG_COMMIT);
 		r = migrator_flush(o.m);
 		alloc_countdown = 0;
 		failed = alloc_failed;
