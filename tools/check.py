@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs everything that a change must pass, stage after stage, and counts every case. The last
-line is 'N passed, N failed' (and ', N skipped'); the exit status is 1 when a case failed."""
+"""Runs everything that a change must pass, stage after stage, and counts every case. Stages that
+only compute go on beside the others, at the lowest priority: most tests wait for something most of
+the time. The last line is 'N passed, N failed' (and ', N skipped'); the exit status is 1 when a
+case failed."""
 import argparse
 import glob
 import json
@@ -10,7 +12,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 import xml.etree.ElementTree as ET
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -18,8 +22,15 @@ JOBS = str(os.cpu_count() or 1)
 C_FOLDERS = ('src', 'tests', 'bench')
 
 
+def show(text):
+    print(text, flush=True)
+
+
 class Tally:
-    def __init__(self):
+    """Counts cases; say: where lines go."""
+
+    def __init__(self, say=show):
+        self.say = say
         self.passed = self.failed = self.skipped = 0
         self.failures = []
 
@@ -28,33 +39,46 @@ class Tally:
             self.passed += 1
         elif result == 'skipped':
             self.skipped += 1
-            print(f'  skipped: {name}', flush=True)
+            self.say(f'  skipped: {name}')
         else:
             self.failed += 1
             self.failures.append(name)
-            print(f'  FAILED: {name}', flush=True)
+            self.say(f'  FAILED: {name}')
+
+    def join(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
 
     def cases(self):
         return self.passed + self.failed + self.skipped
 
 
 class Stage:
-    """One stage under way: runs commands until its time is up, and counts their cases."""
+    """One stage under way: runs commands until its time is up, and counts their cases. before: the
+    words in front of each command."""
+    running = set()     # the processes of all stages
+    stopped = False     # nothing more is started
 
-    def __init__(self, name, limit_s, tally):
+    def __init__(self, name, limit_s, tally, before=()):
         self.name = name
         self.end = time.monotonic() + limit_s
         self.tally = tally
+        self.before = before
 
     def run(self, *argv, env=None):
         """(exit status, output); a command past the stage's time is killed with its children."""
+        if Stage.stopped:
+            return 143, ''
         try:
-            proc = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
+            proc = subprocess.Popen([*self.before, *argv], cwd=ROOT, stdin=subprocess.DEVNULL,
                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                    errors='replace', start_new_session=True,
+                                    text=True, errors='replace', start_new_session=True,
                                     env={**os.environ, **(env or {})})
         except OSError as e:
             return 127, f'{argv[0]}: {e.strerror}\n'
+        self.running.add(proc)
         try:
             out, _ = proc.communicate(timeout=max(1, self.end - time.monotonic()))
             status = proc.returncode
@@ -66,13 +90,15 @@ class Stage:
         except BaseException:   # told to stop: nothing stays behind
             os.killpg(proc.pid, signal.SIGTERM)
             raise
+        finally:
+            self.running.discard(proc)
         return status, out
 
     def must(self, case, *argv, env=None, show=False):
         """A command as one case: prints its output when it fails, or where it is to be shown."""
         status, out = self.run(*argv, env=env)
         if status or show:
-            print('\n'.join(out.split('\n')[-80:]), flush=True)
+            self.tally.say('\n'.join(out.split('\n')[-80:]))
         self.tally.add(case, 'failed' if status else 'passed')
         return status == 0
 
@@ -91,7 +117,7 @@ class Stage:
             self.tally.add(f'{self.name}: {" ".join(argv)}: exit {status}, {count} cases',
                            'failed')
         if self.tally.failed > failed:
-            print('\n'.join(out.split('\n')[-200:]), flush=True)
+            self.tally.say('\n'.join(out.split('\n')[-200:]))
 
     def meson(self, build, *suites, env=None, jobs=JOBS, but=()):
         """meson test of some suites: the cases are those of its JUnit log."""
@@ -120,7 +146,36 @@ class Stage:
         if (status and self.tally.failed == failed) or count == 0:
             self.tally.add(f'{self.name}: meson test: exit {status}, {count} cases', 'failed')
         if self.tally.failed > failed:
-            print('\n'.join(out.split('\n')[-200:]), flush=True)
+            self.tally.say('\n'.join(out.split('\n')[-200:]))
+
+
+class Lane(threading.Thread):
+    """Stages beside the others, one after another; what they print is kept until join."""
+
+    def __init__(self, stages):
+        super().__init__(daemon=True)
+        self.stages, self.lines, self.tally = stages, [], Tally(self.keep)
+
+    def keep(self, text):
+        self.lines.append(text)
+
+    def run(self):
+        # Each command has a session of its own, and where the system is fair to sessions, only
+        # a session's priority counts between two of them.
+        low = ('sh', '-c', '(echo 19 >/proc/self/autogroup) 2>/dev/null; exec nice -n 19 "$@"',
+               'sh')
+        for stage in self.stages:
+            try:
+                run_stage(stage, self.tally, low)
+            except Exception:   # pylint: disable=broad-except
+                self.keep(traceback.format_exc())
+                self.tally.add(f'{stage[0]}: it broke off', 'failed')
+
+    def finish(self, tally):
+        self.join()
+        tally.join(self.tally)
+        for line in self.lines:
+            tally.say(line)
 
 
 def build(stage, folder, *options, cc='gcc'):
@@ -144,7 +199,8 @@ def stage_gcc(stage):
 
 
 def stage_clang(stage):
-    build(stage, 'build-clang', cc='clang')
+    # For what it says: nothing of it is run.
+    build(stage, 'build-clang', '-Doptimization=0', '-Ddebug=false', cc='clang')
 
 
 def stage_tidy(stage):
@@ -186,7 +242,8 @@ def stage_diff(stage):
 
 
 def stage_model(stage):
-    stage.meson('build', 'model')
+    # As meson would, but that each test would be a session of its own.
+    stage.tap('tests/model/run.py')
 
 
 def stage_system(stage):
@@ -209,7 +266,8 @@ def stage_others(stage):
 
 
 def stage_asan(stage):
-    if build(stage, 'build-asan', '-Db_sanitize=address,undefined', '-Db_lundef=false'):
+    if build(stage, 'build-asan', '-Db_sanitize=address,undefined', '-Db_lundef=false',
+             '-Doptimization=1'):
         # On C xenstored the same code of ours runs again.
         stage.meson('build-asan', 'unit', 'system', jobs=int(JOBS) + 1, but=('on-c',))
         for program in sorted(glob.glob('build-asan/tests/sim/scenarios_*', root_dir=ROOT)):
@@ -226,25 +284,52 @@ def stage_bench(stage):
     stage.must('bench --quick', 'bench/bench.py', '--quick', show=True)
 
 
-# name, what, time limit in seconds
+def run_stage(stage, tally, before=()):
+    name, function, limit_s, _ = stage
+    tally.say(f'== {name}')
+    start, cases = time.monotonic(), tally.cases()
+    function(Stage(name, limit_s, tally, before))
+    tally.say(f'   {name}: {tally.cases() - cases} cases, {time.monotonic() - start:.1f} s')
+
+
+# How a stage goes: one after another, beside those, or with nothing beside it.
+TURN, BESIDE, ALONE = range(3)
+# name, what, time limit in seconds, how
 STAGES = [
-    ('gcc', stage_gcc, 300),
-    ('clang', stage_clang, 300),
-    ('tidy', stage_tidy, 60),
-    ('format', stage_format, 60),
-    ('man', stage_man, 60),
-    ('clang-tidy', stage_clang_tidy, 600),
-    ('unit', stage_unit, 120),
-    ('world', stage_world, 420),
-    ('diff', stage_diff, 420),
-    ('model', stage_model, 900),
-    ('system', stage_system, 600),
-    ('valgrind', stage_valgrind, 240),
-    ('others', stage_others, 240),
-    ('asan', stage_asan, 900),
-    ('fuzz', stage_fuzz, 600),
-    ('bench', stage_bench, 180),
+    ('gcc', stage_gcc, 300, TURN),
+    ('clang', stage_clang, 1200, BESIDE),
+    ('tidy', stage_tidy, 60, TURN),
+    ('format', stage_format, 60, TURN),
+    ('man', stage_man, 60, TURN),
+    ('clang-tidy', stage_clang_tidy, 1200, BESIDE),
+    ('unit', stage_unit, 120, TURN),
+    ('world', stage_world, 420, TURN),
+    ('diff', stage_diff, 420, TURN),
+    ('model', stage_model, 1200, BESIDE),
+    ('system', stage_system, 600, TURN),
+    ('valgrind', stage_valgrind, 240, TURN),
+    ('others', stage_others, 240, TURN),
+    ('asan', stage_asan, 900, TURN),
+    ('fuzz', stage_fuzz, 600, TURN),
+    ('bench', stage_bench, 180, ALONE),
 ]
+
+
+def run_stages(stages, tally):
+    """Those beside the others begin where the first of them stands, and are told of at the end of
+    the others, or before a stage that wants to be alone."""
+    lane = Lane([stage for stage in stages if stage[3] == BESIDE])
+    for stage in stages:
+        if stage[3] == BESIDE:
+            if lane.stages[0] is stage:
+                lane.start()
+            continue
+        if stage[3] == ALONE and lane and lane.ident:
+            lane.finish(tally)
+            lane = None
+        run_stage(stage, tally)
+    if lane and lane.ident:
+        lane.finish(tally)
 
 
 def main():
@@ -252,7 +337,7 @@ def main():
     parser.add_argument('--list', action='store_true', help='name the stages')
     parser.add_argument('--only', help='stages to run, comma between them')
     args = parser.parse_args()
-    names = [name for name, _, _ in STAGES]
+    names = [name for name, *_ in STAGES]
     if args.list:
         print('\n'.join(names))
         return 0
@@ -263,14 +348,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tally = Tally()
     begin = time.monotonic()
-    for name, function, limit_s in STAGES:
-        if name not in chosen:
-            continue
-        print(f'== {name}', flush=True)
-        start, before = time.monotonic(), tally.cases()
-        function(Stage(name, limit_s, tally))
-        print(f'   {name}: {tally.cases() - before} cases, {time.monotonic() - start:.1f} s',
-              flush=True)
+    try:
+        run_stages([stage for stage in STAGES if stage[0] in chosen], tally)
+    finally:    # told to stop: nothing stays behind
+        Stage.stopped = True
+        for proc in list(Stage.running):
+            os.killpg(proc.pid, signal.SIGTERM)
     print(f'{time.monotonic() - begin:.0f} s in all')
     for name in tally.failures:
         print(f'FAILED: {name}')
