@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,14 @@ static void fd_closep(int *fd)
 static void text_freep(char **p)
 {
 	free(*p);
+}
+
+static int fd_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
 }
 
 /* err with what was being done, for the caller's text. */
@@ -131,8 +140,7 @@ int save_file_begin(const char *part, const char *path, const char *xml, size_t 
 		return fail(r, "its definition", text, room);
 	h->xml = (struct save_part){ SAVE_DATA_AT, xml_len, save_sum(xml, xml_len) };
 	h->memory.at = next_page(SAVE_DATA_AT + xml_len);
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = fd_take(&fd);
 	return 0;
 }
 
@@ -223,6 +231,9 @@ int save_file_open(const char *path, bool for_writing, int *ret_fd, struct save_
 		snprintf(text, room, "%s is no file", path);
 		return EBADMSG;
 	}
+	/* Two that are to be defined otherwise at once would write over each other. */
+	if (for_writing && flock(fd, LOCK_EX | LOCK_NB))
+		return fail(errno == EWOULDBLOCK ? EBUSY : errno, path, text, room);
 	r = (uint64_t)st.st_size < sizeof(octets) ? EBADMSG
 						  : read_at(fd, octets, sizeof(octets), 0);
 	if (r == EBADMSG)
@@ -234,8 +245,7 @@ int save_file_open(const char *path, bool for_writing, int *ret_fd, struct save_
 		r = save_heads_parse(octets, (uint64_t)st.st_size, ret, text, room);
 	if (r)
 		return r;
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = fd_take(&fd);
 	return 0;
 }
 

@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Guests of real Xen are saved to files and restored from them by drover-hostd over libxl, at the
+word of unmodified virsh, and the daemon may die meanwhile.
+
+Usage: save_test.py [--only CASE]...
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE]
+import lab  # noqa: E402
+import pulse  # noqa: E402
+from lab import equal, until  # noqa: E402
+
+PORT = 16509
+TIMEOUT = 240
+LOG = "/var/log/xen/hostd.log"
+STATE = "/var/lib/drover"
+LINUX = ("<os><type arch='x86_64' machine='%s'>%s</type><kernel>/guest/vmlinux</kernel>"
+         "<initrd>/guest/beat.cpio</initrd><cmdline>console=hvc0 quiet</cmdline></os>")
+PULSE = ("<os><type arch='x86_64' machine='xenpvh'>xenpvh</type>"
+         "<kernel>/root/drover-pulse</kernel><cmdline>%s</cmdline></os>")
+BOOTS = {"pv": (LINUX % ("xenpv", "linux"), 96), "pvh": (LINUX % ("xenpvh", "xenpvh"), 96),
+         "pulse": (PULSE % "hb=100 aware=1", 4), "unaware": (PULSE % "hb=100", 4)}
+XML = ("<domain type='xen'><name>%s</name><memory unit='MiB'>%d</memory><vcpu>1</vcpu>%s"
+       "<on_crash>destroy</on_crash><devices><console type='pty'>"
+       "<target type='xen' port='0'/></console></devices></domain>")
+
+
+class Daemon:
+    """The host's drover-hostd, and virsh before it."""
+
+    def __init__(self, host):
+        self.host, self.ready = host, 0
+        self.uri = "xen+tcp://127.0.0.1:%d/system" % host.forward(PORT)
+        host.put("/root/drover-pulse", pulse.program())
+        self.start()
+
+    def start(self):
+        self.host.run(
+            "drover-hostd --backend xl --allow-plain-tcp yes --libvirt-sockets no "
+            "--listen tcp://0.0.0.0:%d --state-dir %s --run-dir /run/hostd "
+            "--log-dir /var/log/xen/guests --pid-file /run/hostd.pid </dev/null >>%s 2>&1 &"
+            % (PORT, STATE, LOG))
+        job = self.host.follow(LOG)
+        for _ in range(self.ready + 1):
+            job.line("^drover-hostd: ready", 60)
+        self.ready += 1
+
+    def start_virsh(self, *words):
+        return subprocess.Popen(["virsh", "-k", "0", "-q", "-c", self.uri, *words],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                stdin=subprocess.DEVNULL, text=True)
+
+    def virsh(self, *words, status=0):
+        with self.start_virsh(*words) as p:
+            out = p.communicate(timeout=TIMEOUT)[0]
+        assert status in (None, p.returncode), "virsh %s: %s\n%s" % (
+            " ".join(words), out, self.host.run("tail -n 40 " + LOG).out)
+        return out
+
+    def define(self, name, kind):
+        boots, memory = BOOTS[kind]
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as f:
+            f.write(XML % (name, memory, boots))
+            f.flush()
+            self.virsh("define", f.name)
+
+    def domains(self):
+        """{name: domid} of what Xen has besides dom0."""
+        lines = [line.split() for line in self.host.run("xl list").lines[1:]]
+        return {f[0]: int(f[1]) for f in lines if f[1] != "0"}
+
+    def state(self, name):
+        return self.virsh("domstate", name).strip()
+
+    def heart(self, name):
+        said = self.host.run("xenstore-read /local/domain/%d/data/hb" % self.domains()[name],
+                             check=False).out
+        return int(said or 0)
+
+    def await_heart(self, name, above=0):
+        until(lambda: self.heart(name) > above, "%s beats" % name, 60)
+        return self.heart(name)
+
+    def clear(self):
+        for name in self.virsh("list", "--all", "--name").split():
+            self.virsh("destroy", name, status=None)
+            self.virsh("undefine", name, "--managed-save", status=None)
+        until(lambda: not self.domains(), "the host is empty", 60)
+
+
+def linux_guests_go_on_from_a_file_and_from_a_managed_one(h, d):
+    for kind in ("pvh", "pv"):
+        name = "linux-" + kind
+        d.define(name, kind)
+        d.virsh("start", name)
+        h.await_beats(name, 3)
+        equal(d.virsh("domid", name).strip(), str(d.domains()[name]))
+        for save, restore in ((["save", name, "/root/saved"], ["restore", "/root/saved"]),
+                              (["managedsave", name], ["start", name])):
+            last = h.await_beats(name, 2)
+            d.virsh(*save)
+            equal((d.domains(), d.state(name)), ({}, "shut off"))
+            d.virsh(*restore)
+            assert h.await_beats(name, 3) > last
+            equal(d.virsh("domid", name).strip(), str(d.domains()[name]))
+        equal(h.run("ls %s/save" % STATE).out.strip(), "")
+        d.virsh("shutdown", name)
+        until(lambda: not d.domains(), "it is shut down", 60)
+
+
+def what_the_store_has_of_a_guest_comes_along(h, d):
+    for kind in ("pulse", "unaware"):
+        d.define(kind, kind)
+        d.virsh("start", kind)
+        since = d.await_heart(kind, 5)
+        path = "/local/domain/%d/data/kept" % d.domains()[kind]
+        h.run("xenstore-write %s yes" % path)
+        d.virsh("managedsave", kind)
+        equal(d.domains(), {})
+        d.virsh("start", kind)
+        domid = d.domains()[kind]
+        equal(h.run("xenstore-read /local/domain/%d/data/kept" % domid).out.strip(), "yes")
+        assert d.await_heart(kind, since) > since
+        d.clear()
+
+
+def whenever_the_daemon_dies_there_is_the_guest_or_its_file(h, d):
+    d.define("dies", "pulse")
+    d.virsh("start", "dies")
+    since = d.await_heart("dies", 2)
+    for words, sign in ((["managedsave"], "ls /run/hostd/*/save"),
+                        (["managedsave"], "ls %s/save/*.part" % STATE),
+                        (["managedsave"], "ls %s/save/*.save" % STATE),
+                        (["start"], "ls /run/hostd/*/def.xml"),
+                        (["start"], "xl list dies")):
+        if d.state("dies") == ("shut off" if words == ["managedsave"] else "running"):
+            d.virsh("start" if words == ["managedsave"] else "managedsave", "dies")
+        # Killed there, as soon as that is to be seen.
+        h.run("(for i in $(seq 2000); do if %s >/dev/null 2>&1; then kill -9 $(cat "
+              "/run/hostd.pid); break; fi; done) </dev/null >/dev/null 2>&1 &" % sign)
+        d.virsh(*words, "dies", status=None)
+        until(lambda: not h.run("kill -0 $(cat /run/hostd.pid)", check=False).status == 0,
+              "the daemon's death", 60)
+        d.start()
+        until(lambda: d.state("dies") in ("running", "shut off"), "what it is", 60)
+        state = d.state("dies")
+        saved = h.run("ls %s/save" % STATE).out.strip()
+        print("# killed at %s of %s: %s, %s" % (sign, words[0], state, saved))
+        equal((state == "running", "dies" in d.domains()), ("dies" in d.domains(),
+                                                           state == "running"))
+        if state == "shut off":
+            assert re.fullmatch(r"\S+\.save", saved), saved
+            d.virsh("start", "dies")
+        else:
+            until(lambda: ".part" not in h.run("ls %s/save" % STATE).out, "what was left", 60)
+        since = d.await_heart("dies", since)
+    d.clear()
+
+
+def a_saving_that_is_aborted_leaves_the_guest(h, d):
+    d.define("stays", "pvh")
+    d.virsh("start", "stays")
+    last = h.await_beats("stays", 3)
+    with d.start_virsh("save", "stays", "/root/stays") as p:
+        until(lambda: h.run("ls /root/stays.*.part", check=False).status == 0
+              or p.poll() is not None, "its file", 60)
+        d.virsh("domjobabort", "stays", status=None)
+        said = p.communicate(timeout=TIMEOUT)[0]
+    if p.returncode == 0:
+        print("# it was saved before: " + said.strip())
+        d.virsh("restore", "/root/stays")
+    assert h.await_beats("stays", 3) > last
+    equal(list(d.domains()), ["stays"])
+    d.clear()
+
+
+CASES = [linux_guests_go_on_from_a_file_and_from_a_managed_one,
+         what_the_store_has_of_a_guest_comes_along,
+         whenever_the_daemon_dies_there_is_the_guest_or_its_file,
+         a_saving_that_is_aborted_leaves_the_guest]
+
+
+def with_daemon(function):
+    def case(h):
+        if not hasattr(h, "saver"):
+            h.saver = Daemon(h)
+        function(h, h.saver)
+    case.__name__ = function.__name__
+    return case
+
+
+if __name__ == "__main__":
+    sys.exit(lab.main(__doc__, [with_daemon(function) for function in CASES], store="drover"))
