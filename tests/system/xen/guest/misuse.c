@@ -11,7 +11,7 @@
 #define NS_PER_MS 1000000ull
 
 struct misuse_args {
-	uint64_t number, until_ns, did;
+	uint64_t number, until_ns, asked, did;
 };
 
 static volatile struct xenstore_domain_interface *the_ring(void)
@@ -60,7 +60,10 @@ static void misuse_oversize(struct misuse_args *a)
 	linger(a);
 }
 
-/* Whole messages of types that there are not; their answers are read. */
+/*
+ * Whole messages of types that there are not; their answers are read, however
+ * long it takes: else they would be left to whoever reads next.
+ */
 static void misuse_types(struct misuse_args *a)
 {
 	uint64_t n = a->number ? a->number : 100;
@@ -69,10 +72,10 @@ static void misuse_types(struct misuse_args *a)
 	while (n--) {
 		struct xsd_sockmsg header = { .type = random_u32() | 0x80u, .len = 3 };
 
-		if (!ring_write(&header, sizeof(header), a->until_ns) ||
-		    !ring_write("\0/\0", 3, a->until_ns) ||
-		    !ring_read(&header, sizeof(header), a->until_ns) ||
-		    header.len > sizeof(answer) || !ring_read(answer, header.len, a->until_ns))
+		if (!ring_write(&header, sizeof(header), UINT64_MAX) ||
+		    !ring_write("\0/\0", 3, UINT64_MAX) ||
+		    !ring_read(&header, sizeof(header), UINT64_MAX) ||
+		    header.len > sizeof(answer) || !ring_read(answer, header.len, UINT64_MAX))
 			return;
 		a->did += header.type == XS_ERROR;
 	}
@@ -115,18 +118,17 @@ static void misuse_deaf(struct misuse_args *a)
 		char path[16];
 	} question = { .header = { .type = XS_READ, .len = sizeof(question.path) },
 		       .path = "control/nothing" };
-	uint64_t n = 0;
 
-	while ((!a->number || n < a->number) && machine_now_ns() < a->until_ns) {
+	while ((!a->number || a->asked < a->number) && machine_now_ns() < a->until_ns) {
 		if (ring_room() < sizeof(question)) {
 			machine_wait(a->until_ns);
 			continue;
 		}
 		(void)ring_write(&question, sizeof(question), a->until_ns);
-		n++;
+		a->asked++;
 	}
 	linger(a);
-	a->did = answers_read(n);
+	a->did = answers_read(a->asked);
 }
 
 /* A message that is announced and does not come. */
@@ -190,6 +192,7 @@ bool misuse(const char *kind, uint64_t number, uint64_t for_ms, bool *ret_whole,
 		if (!text_equal(kinds[i].name, kind))
 			continue;
 		kinds[i].run(&a);
+		text_add_field(out, "asked", a.asked);
 		text_add_field(out, "did", a.did);
 		text_add_field(out, "error", the_ring()->error);
 		*ret_whole = kinds[i].whole;
