@@ -225,8 +225,9 @@ static const struct proc *find_in(const struct proc *table, int32_t number)
 static const struct proc *find_proc(const struct host *h, uint32_t program, int32_t number)
 {
 	const struct proc *const tables[] = {
-		call_connect_procs(), call_list_procs(),  call_domain_procs(), call_change_procs(),
-		call_define_procs(),  call_event_procs(), call_save_procs(),  h->hooks->procs,
+		call_connect_procs(), call_list_procs(),   call_domain_procs(),
+		call_change_procs(),  call_define_procs(), call_event_procs(),
+		call_save_procs(),    call_native_procs(), h->hooks->procs,
 	};
 	const struct proc *p = NULL;
 

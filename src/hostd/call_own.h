@@ -13,6 +13,7 @@ const struct proc *call_domain_procs(void);  /* proc_domain.c */
 const struct proc *call_change_procs(void);  /* proc_change.c */
 const struct proc *call_define_procs(void);  /* proc_define.c */
 const struct proc *call_event_procs(void);   /* event_proc.c */
+const struct proc *call_native_procs(void);  /* proc_native.c */
 const struct proc *call_save_procs(void);    /* save_proc.c */
 
 #endif

@@ -24,6 +24,7 @@
 static const int32_t reading[] = {
 	RPC_AUTH_LIST,
 	RPC_CONNECT_CLOSE,
+	RPC_CONNECT_DOMAIN_XML_TO_NATIVE,
 	RPC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY,
 	RPC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY,
 	RPC_CONNECT_DOMAIN_EVENT_DEREGISTER,
@@ -115,6 +116,7 @@ static void every_procedure_has_one_place(void **state)
 	check_table(call_change_procs(), RPC_PROGRAM, seen);
 	check_table(call_define_procs(), RPC_PROGRAM, seen);
 	check_table(call_event_procs(), RPC_PROGRAM, seen);
+	check_table(call_native_procs(), RPC_PROGRAM, seen);
 	check_table(call_save_procs(), RPC_PROGRAM, seen);
 	check_table(migration_hooks()->procs, RPC_PROGRAM, seen);
 	check_table(migration_hooks()->peer_procs, PEER_PROGRAM, peers);

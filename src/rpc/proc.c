@@ -70,6 +70,7 @@ static const struct rpc_proc libvirt_procs[] = {
 	GIVES(RPC_CONNECT_GET_URI, rpc_string_ret),
 	BOTH(RPC_DOMAIN_GET_SECURITY_LABEL, rpc_dom_args, rpc_dom_label_ret),
 	GIVES(RPC_NODE_GET_SECURITY_MODEL, rpc_security_model_ret),
+	BOTH(RPC_CONNECT_DOMAIN_XML_TO_NATIVE, rpc_native_args, rpc_string_ret),
 	GIVES(RPC_CONNECT_IS_SECURE, rpc_int_ret),
 	BOTH(RPC_DOMAIN_IS_ACTIVE, rpc_dom_args, rpc_int_ret),
 	BOTH(RPC_DOMAIN_IS_PERSISTENT, rpc_dom_args, rpc_int_ret),

@@ -308,6 +308,11 @@ def a_host_tells_of_itself():
         has(h.virsh("domcapabilities", "--virttype", "xen", "--machine", "xenpvh").out,
             "<machine>xenpvh</machine>", "<value>xen</value>")
         has(h.refused("domcapabilities", "--virttype", "kvm"), "kvm")
+        pv = os.path.join(os.path.dirname(lib.HERE), "hostd", "xml", "xen-pv.xml")
+        has(h.virsh("domxml-to-native", "xen-xl", pv).out, 'name = "pv"', "vif = [", "xvdb1",
+            "# not in here: ")
+        has(h.refused("domxml-to-native", "xen-xm", pv), "xen-xm")
+        has(h.refused("domxml-to-native", "xen-xl", h.xml("g1")), "xen")
         has(h.refused("domcapabilities", "--arch", "riscv64"), "riscv64")
         equal(fields(h.virsh("nodeinfo").out)["NUMA cell(s)"], "1")
         has(h.virsh("version").out, "Using API")
