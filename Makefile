@@ -3,8 +3,8 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check bench fuzz matrix model soak asan clang tidy install deb check-deb \
-	clean
+.PHONY: build demo check check-xen bench fuzz matrix model soak asan clang tidy install deb \
+	check-deb clean
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j$(JOBS)
@@ -22,6 +22,11 @@ demo:
 check:
 	tools/deps.sh
 	tools/check.py $(if $(STAGE),--only $(STAGE))
+
+# On real Xen in an emulated machine: minutes for each file of tests/system/xen.
+check-xen:
+	tools/deps.sh xen
+	tools/check.py --only gcc,xen
 
 bench: build
 	bench/bench.py $(BENCH_ARGS)

@@ -20,6 +20,7 @@ packages="
 for purpose in "$@"; do
 	case $purpose in
 	deb) packages="$packages debhelper debootstrap dpkg-dev fakeroot lintian" ;;
+	xen) packages="$packages e2fsprogs" ;;
 	*)
 		echo "deps: no such purpose: $purpose" >&2
 		exit 2
