@@ -133,7 +133,7 @@ class Daemon:
 
     def journal_is_quiet(self):
         """No process of a guest's is left, nor a directory of one."""
-        return not self.host.run("ls " + RUN, check=False).out.strip()
+        return not self.host.run("ls -d %s/*-*-*-*-*" % RUN, check=False).out.strip()
 
 
 def move_words(name, there, *more):
