@@ -86,6 +86,16 @@ static const char *first_line(char *said)
 	return *said ? said : "it says nothing";
 }
 
+/* --help is what every xenstored knows: of a word that C does not know it makes nothing, and
+ * starts.
+ */
+static bool is_ours(struct adopt *a, char said[ADOPT_OUTPUT_MAX])
+{
+	char *help[] = { a->to.program, "--help", NULL };
+
+	return !adopt_run(help, a->d.env.at, said) && strstr(said, "image versions:");
+}
+
 /* Its words, understood by it, with what was there before them. */
 static bool check_ours(struct adopt *a)
 {
@@ -94,7 +104,7 @@ static bool check_ours(struct adopt *a)
 	const char *line;
 	bool fine = false;
 
-	if (adopt_run(version, a->d.env.at, said) ||
+	if (!is_ours(a, said) || adopt_run(version, a->d.env.at, said) ||
 	    strncmp(said, "drover-xenstored ", strlen("drover-xenstored ")) != 0) {
 		adopt_tell(&a->report, ADOPT_REFUSED, "program",
 			   "%s is no drover-xenstored that starts here: %s", a->to.program,
@@ -285,6 +295,11 @@ static bool switch_and_compare(struct adopt *a)
 /* Whom it can follow. */
 static bool check_kind(struct adopt *a)
 {
+	if (a->d.kind == ADOPT_OCAML && a->to.force) {
+		adopt_tell(&a->report, ADOPT_REFUSED, "force",
+			   "oxenstored begins a forced update again and again, and never ends it");
+		return false;
+	}
 	if (a->d.kind != ADOPT_OTHER)
 		return true;
 	adopt_tell(&a->report, ADOPT_REFUSED, "daemon", "%s hands over to nobody",
@@ -373,8 +388,10 @@ static bool check_theirs(struct adopt *a)
 	adopt_tell(&a->report, ADOPT_FINE, "program", "%s", a->to.program);
 	fine = adopt_words_for_c(&words, &a->d, a->to.program, a->options);
 	line = fine ? adopt_words_line(&words) : NULL;
+	/* C passes over a word that it does not know, with a line about it */
 	fine = fine && line && adopt_words_add(&words, "--help") &&
-	       !adopt_run(words.at, a->d.env.at, said);
+	       !adopt_run(words.at, a->d.env.at, said) && !strstr(said, ": unrecognized option") &&
+	       !strstr(said, ": invalid option");
 	if (fine) {
 		snprintf(a->line, sizeof(a->line), "%s", line);
 		a->to.options = a->line;

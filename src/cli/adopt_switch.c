@@ -18,7 +18,8 @@
 #include "wire/wire.h"
 
 #define TICK_NS 5000000
-#define TICKS_PER_S 200u
+#define POKE_MS 200
+#define OCAML_GRACE_S 5u
 
 DEFINE_CLEANUP(struct sim_client *, sim_client_free)
 
@@ -126,6 +127,21 @@ static bool answers(const struct adopt_daemon *d)
 	return !sim_client_call(c, XS_READ, 0, "/", 2, &reply);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static void tick(void)
+{
+	struct timespec t = { .tv_nsec = TICK_NS };
+
+	nanosleep(&t, NULL);
+}
+
 static bool ended(struct adopt_report *r, const struct adopt_daemon *d)
 {
 	char path[64];
@@ -148,17 +164,23 @@ static bool ended(struct adopt_report *r, const struct adopt_daemon *d)
 static bool await_ocaml(struct adopt_report *r, struct sim_client *c, const struct adopt_daemon *d,
 			const struct adopt_switch *s)
 {
-	struct timespec tick = { .tv_nsec = TICK_NS };
+	int64_t end = now_ms() + (int64_t)(s->timeout_s + OCAML_GRACE_S) * 1000, poke = 0;
 	struct sim_reply reply;
 	struct adopt_words w;
 	char exe[PATH_MAX];
 
-	for (unsigned int i = 0; i < (s->timeout_s + ADOPT_GRACE_S) * TICKS_PER_S; i++) {
+	sim_client_patience(c, 1000);
+	while (now_ms() < end) {
 		if (ended(r, d))
 			return false;
-		if (adopt_exe(d->pid, exe) && !strcmp(exe, s->program))
+		if (adopt_exe(d->pid, exe) && strcmp(exe, d->exe) != 0)
 			return true;
-		nanosleep(&tick, NULL);
+		/* it looks at the time only where somebody asks for something */
+		if (now_ms() > poke) {
+			sim_client_call(c, XS_READ, 0, "/", 2, &reply);
+			poke = now_ms() + POKE_MS;
+		}
+		tick();
 	}
 	words_begin(&w, "-a");
 	(void)step(c, &reply, &w);
@@ -173,10 +195,10 @@ static bool await_ocaml(struct adopt_report *r, struct sim_client *c, const stru
 /* Told where it is the former program again, or nobody. */
 static bool await(struct adopt_report *r, const struct adopt_daemon *d)
 {
-	struct timespec tick = { .tv_nsec = TICK_NS };
+	int64_t end = now_ms() + ADOPT_GRACE_S * INT64_C(1000);
 	char exe[PATH_MAX] = "";
 
-	for (unsigned int i = 0; i < ADOPT_GRACE_S * TICKS_PER_S; i++) {
+	while (now_ms() < end) {
 		if (ended(r, d))
 			return false;
 		if (adopt_exe(d->pid, exe) && answers(d)) {
@@ -188,7 +210,7 @@ static bool await(struct adopt_report *r, const struct adopt_daemon *d)
 				   exe);
 			return false;
 		}
-		nanosleep(&tick, NULL);
+		tick();
 	}
 	adopt_tell(r, ADOPT_REFUSED, "update", "%s, process %d, does not answer", exe, (int)d->pid);
 	return false;
