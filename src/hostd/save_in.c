@@ -25,6 +25,7 @@
 #include "hostd/job.h"
 #include "hostd/save_own.h"
 #include "hostd/store.h"
+#include "hostd/store_blob.h"
 #include "migrate/journal.h"
 #include "rpc/error.h"
 #include "vmm/xl_config.h"
@@ -142,6 +143,18 @@ void save_restore(struct host *h, struct dom *d, struct save_image *image, bool 
 	life_incoming(h, d, def, epoch, s->id, on_waits, s);
 }
 
+/* The number that it had, where that is free: what the guest knows of itself stays true. */
+static void wish_domid(struct save *s)
+{
+	char text[VMM_ERROR_MAX];
+	struct hstore_blob b;
+
+	if (s->image->head.store.len &&
+	    !hstore_blob_parse(s->image->store, (size_t)s->image->head.store.len, &b, text,
+			       sizeof(text)))
+		vmm_set_domid_wish(s->dom->guest, b.domid);
+}
+
 static void move(struct save *s)
 {
 	int fd, r;
@@ -156,6 +169,7 @@ static void move(struct save *s)
 	}
 	s->sending = true;
 	s->busy++;
+	wish_domid(s);
 	r = vmm_receive(s->dom->guest, fd);
 	if (r)
 		save_moved(s, r, "the guest's process cannot receive");

@@ -7,91 +7,48 @@ Usage: save_test.py [--only CASE]...
 """
 import os
 import re
-import subprocess
 import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE]
+import daemons  # noqa: E402
 import lab  # noqa: E402
-import pulse  # noqa: E402
 from lab import equal, until  # noqa: E402
 
-PORT = 16509
-TIMEOUT = 240
-LOG = "/var/log/xen/hostd.log"
 STATE = "/var/lib/drover"
-LINUX = ("<os><type arch='x86_64' machine='%s'>%s</type><kernel>/guest/vmlinux</kernel>"
-         "<initrd>/guest/beat.cpio</initrd><cmdline>console=hvc0 quiet</cmdline></os>")
-PULSE = ("<os><type arch='x86_64' machine='xenpvh'>xenpvh</type>"
-         "<kernel>/root/drover-pulse</kernel><cmdline>%s</cmdline></os>")
-BOOTS = {"pv": (LINUX % ("xenpv", "linux"), 96), "pvh": (LINUX % ("xenpvh", "xenpvh"), 96),
-         "pulse": (PULSE % "hb=100 aware=1", 4), "unaware": (PULSE % "hb=100", 4)}
-XML = ("<domain type='xen'><name>%s</name><memory unit='MiB'>%d</memory><vcpu>1</vcpu>%s"
-       "<on_crash>destroy</on_crash><devices><console type='pty'>"
-       "<target type='xen' port='0'/></console></devices></domain>")
+PV, PVH = ({"os": kind, "machine": machine} for kind, machine in
+           (("linux", "xenpv"), ("xenpvh", "xenpvh")))
+BOOTS = {"pv": (daemons.LINUX % PV, 96), "pvh": (daemons.LINUX % PVH, 96),
+         "pulse": (daemons.PULSE % {"words": "hb=100 aware=1"}, 4),
+         "unaware": (daemons.PULSE % {"words": "hb=100"}, 4)}
 
 
-class Daemon:
-    """The host's drover-hostd, and virsh before it."""
-
-    def __init__(self, host):
-        self.host, self.ready = host, 0
-        self.uri = "xen+tcp://127.0.0.1:%d/system" % host.forward(PORT)
-        host.put("/root/drover-pulse", pulse.program())
-        self.start()
-
-    def start(self):
-        self.host.run(
-            "drover-hostd --backend xl --allow-plain-tcp yes --libvirt-sockets no "
-            "--listen tcp://0.0.0.0:%d --state-dir %s --run-dir /run/hostd "
-            "--log-dir /var/log/xen/guests --pid-file /run/hostd.pid </dev/null >>%s 2>&1 &"
-            % (PORT, STATE, LOG))
-        job = self.host.follow(LOG)
-        for _ in range(self.ready + 1):
-            job.line("^drover-hostd: ready", 60)
-        self.ready += 1
-
-    def start_virsh(self, *words):
-        return subprocess.Popen(["virsh", "-k", "0", "-q", "-c", self.uri, *words],
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                stdin=subprocess.DEVNULL, text=True)
-
-    def virsh(self, *words, status=0):
-        with self.start_virsh(*words) as p:
-            out = p.communicate(timeout=TIMEOUT)[0]
-        assert status in (None, p.returncode), "virsh %s: %s\n%s" % (
-            " ".join(words), out, self.host.run("tail -n 40 " + LOG).out)
-        return out
-
+class Daemon(daemons.Daemon):
     def define(self, name, kind):
         boots, memory = BOOTS[kind]
         with tempfile.NamedTemporaryFile("w", suffix=".xml") as f:
-            f.write(XML % (name, memory, boots))
+            f.write(daemons.XML % {"name": name, "memory": memory, "boots": boots})
             f.flush()
             self.virsh("define", f.name)
 
-    def domains(self):
-        """{name: domid} of what Xen has besides dom0."""
-        lines = [line.split() for line in self.host.run("xl list").lines[1:]]
-        return {f[0]: int(f[1]) for f in lines if f[1] != "0"}
+    def domid(self, name):
+        """As virsh has it, who has to have Xen's."""
+        domid = self.domains()[name][0]
+        equal(self.virsh("domid", name).strip(), str(domid))
+        return domid
 
     def state(self, name):
         return self.virsh("domstate", name).strip()
 
-    def heart(self, name):
-        said = self.host.run("xenstore-read /local/domain/%d/data/hb" % self.domains()[name],
-                             check=False).out
-        return int(said or 0)
-
-    def await_heart(self, name, above=0):
+    def beats_on(self, name, above):
         until(lambda: self.heart(name) > above, "%s beats" % name, 60)
         return self.heart(name)
 
     def clear(self):
         for name in self.virsh("list", "--all", "--name").split():
-            self.virsh("destroy", name, status=None)
-            self.virsh("undefine", name, "--managed-save", status=None)
+            self.virsh("destroy", name, check=False)
+            self.virsh("undefine", name, "--managed-save", check=False)
         until(lambda: not self.domains(), "the host is empty", 60)
 
 
@@ -101,7 +58,7 @@ def linux_guests_go_on_from_a_file_and_from_a_managed_one(h, d):
         d.define(name, kind)
         d.virsh("start", name)
         h.await_beats(name, 3)
-        equal(d.virsh("domid", name).strip(), str(d.domains()[name]))
+        d.domid(name)
         for save, restore in ((["save", name, "/root/saved"], ["restore", "/root/saved"]),
                               (["managedsave", name], ["start", name])):
             last = h.await_beats(name, 2)
@@ -109,7 +66,7 @@ def linux_guests_go_on_from_a_file_and_from_a_managed_one(h, d):
             equal((d.domains(), d.state(name)), ({}, "shut off"))
             d.virsh(*restore)
             assert h.await_beats(name, 3) > last
-            equal(d.virsh("domid", name).strip(), str(d.domains()[name]))
+            d.domid(name)
         equal(h.run("ls %s/save" % STATE).out.strip(), "")
         d.virsh("shutdown", name)
         until(lambda: not d.domains(), "it is shut down", 60)
@@ -119,22 +76,22 @@ def what_the_store_has_of_a_guest_comes_along(h, d):
     for kind in ("pulse", "unaware"):
         d.define(kind, kind)
         d.virsh("start", kind)
-        since = d.await_heart(kind, 5)
-        path = "/local/domain/%d/data/kept" % d.domains()[kind]
+        since = d.beats_on(kind, 5)
+        path = "/local/domain/%d/data/kept" % d.domid(kind)
         h.run("xenstore-write %s yes" % path)
         d.virsh("managedsave", kind)
         equal(d.domains(), {})
         d.virsh("start", kind)
-        domid = d.domains()[kind]
+        domid = d.domid(kind)
         equal(h.run("xenstore-read /local/domain/%d/data/kept" % domid).out.strip(), "yes")
-        assert d.await_heart(kind, since) > since
+        assert d.beats_on(kind, since) > since
         d.clear()
 
 
 def whenever_the_daemon_dies_there_is_the_guest_or_its_file(h, d):
     d.define("dies", "pulse")
     d.virsh("start", "dies")
-    since = d.await_heart("dies", 2)
+    since = d.beats_on("dies", 2)
     for words, sign in ((["managedsave"], "ls /run/hostd/*/save"),
                         (["managedsave"], "ls %s/save/*.part" % STATE),
                         (["managedsave"], "ls %s/save/*.save" % STATE),
@@ -145,7 +102,7 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_file(h, d):
         # Killed there, as soon as that is to be seen.
         h.run("(for i in $(seq 2000); do if %s >/dev/null 2>&1; then kill -9 $(cat "
               "/run/hostd.pid); break; fi; done) </dev/null >/dev/null 2>&1 &" % sign)
-        d.virsh(*words, "dies", status=None)
+        d.virsh(*words, "dies", check=False)
         until(lambda: not h.run("kill -0 $(cat /run/hostd.pid)", check=False).status == 0,
               "the daemon's death", 60)
         d.start()
@@ -160,7 +117,7 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_file(h, d):
             d.virsh("start", "dies")
         else:
             until(lambda: ".part" not in h.run("ls %s/save" % STATE).out, "what was left", 60)
-        since = d.await_heart("dies", since)
+        since = d.beats_on("dies", since)
     d.clear()
 
 
@@ -171,8 +128,8 @@ def a_saving_that_is_aborted_leaves_the_guest(h, d):
     with d.start_virsh("save", "stays", "/root/stays") as p:
         until(lambda: h.run("ls /root/stays.*.part", check=False).status == 0
               or p.poll() is not None, "its file", 60)
-        d.virsh("domjobabort", "stays", status=None)
-        said = p.communicate(timeout=TIMEOUT)[0]
+        d.virsh("domjobabort", "stays", check=False)
+        said = p.communicate(timeout=daemons.TIMEOUT)[0]
     if p.returncode == 0:
         print("# it was saved before: " + said.strip())
         d.virsh("restore", "/root/stays")
@@ -190,7 +147,7 @@ CASES = [linux_guests_go_on_from_a_file_and_from_a_managed_one,
 def with_daemon(function):
     def case(h):
         if not hasattr(h, "saver"):
-            h.saver = Daemon(h)
+            h.saver = Daemon(h, 1)
         function(h, h.saver)
     case.__name__ = function.__name__
     return case
