@@ -168,7 +168,7 @@ static int guest_run(struct xlguest *g)
 		polls[POLL_AID] = (struct pollfd){ .fd = xlguest_aid_fd(g), .events = POLLIN };
 		if (libxl_osevent_beforepoll(g->ctx, &n, polls + POLLS, &timeout, now))
 			return 1;
-		if (poll(polls, (nfds_t)(POLLS + n), timeout) < 0 && errno != EINTR)
+		if (poll(polls, (nfds_t)POLLS + (nfds_t)n, timeout) < 0 && errno != EINTR)
 			return 1;
 		gettimeofday(&now, NULL);
 		libxl_osevent_afterpoll(g->ctx, n, polls + POLLS, now);

@@ -32,7 +32,8 @@ LOG = "/var/log/xen/hostd.log"
 RUN = "/run/hostd"
 
 LINUX = """<os><type arch='x86_64' machine='%(machine)s'>%(os)s</type>
-<kernel>/guest/vmlinux</kernel><initrd>/guest/beat.cpio</initrd><cmdline>console=hvc0 quiet</cmdline></os>"""
+<kernel>/guest/vmlinux</kernel><initrd>/guest/beat.cpio</initrd>
+<cmdline>console=hvc0 quiet</cmdline></os>"""
 PULSE = """<os><type arch='x86_64' machine='xenpvh'>xenpvh</type><kernel>/root/drover-pulse</kernel>
 <cmdline>%(words)s</cmdline></os>"""
 XML = """<domain type='xen'><name>%(name)s</name><memory unit='MiB'>%(memory)d</memory>
