@@ -48,6 +48,9 @@ bool change_may(struct call *c, struct dom *d, int code, const char *why, enum h
 		if (!code)
 			return true;
 		call_fail(c, code, "%s", text);
+		/* One that this call has made is none: nothing is known of it but its name. */
+		if (!d->persistent && !dom_is_active(d) && !d->ending && !d->migration)
+			dom_remove(&h->doms, d);
 	}
 	dom_release(h, d);
 	return false;

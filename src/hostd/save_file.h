@@ -78,7 +78,7 @@ int save_file_commit(const char *part, const char *path, char *text, size_t room
 /* Removes it, durably. 0 also where there is none. */
 int save_file_remove(const char *path, char *text, size_t room);
 
-/* Opens a whole one. *ret_fd is the caller's. */
+/* Opens a whole one. *ret_fd is the caller's. EBUSY: somebody else has it for writing. */
 int save_file_open(const char *path, bool for_writing, int *ret_fd, struct save_head *ret,
 		   char *text, size_t room);
 /* A part of at most max octets, whole and undamaged, with a NUL behind it; to be freed. what names

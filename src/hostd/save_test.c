@@ -205,6 +205,22 @@ static void another_definition_holds_whole_or_not_at_all(void **state)
 	assert_int_equal(h.generation, later.generation - 1);
 }
 
+static void it_is_changed_by_one_at_a_time(void **state)
+{
+	struct save_head h;
+	char xml[64];
+	int fd, other;
+
+	(void)state;
+	make();
+	assert_int_equal(save_file_open(path, true, &fd, &h, text, 512), 0);
+	assert_int_equal(save_file_open(path, true, &other, &h, text, 512), EBUSY);
+	assert_int_equal(read_all(&h, xml), 0);
+	close(fd);
+	assert_int_equal(save_file_open(path, true, &other, &h, text, 512), 0);
+	close(other);
+}
+
 static void what_is_no_file_is_not_replaced(void **state)
 {
 	struct save_head h = { 0 };
@@ -248,6 +264,7 @@ int main(void)
 		cmocka_unit_test(one_that_was_cut_off_is_refused),
 		cmocka_unit_test(each_field_is_judged),
 		cmocka_unit_test(another_definition_holds_whole_or_not_at_all),
+		cmocka_unit_test(it_is_changed_by_one_at_a_time),
 		cmocka_unit_test(what_is_no_file_is_not_replaced),
 	};
 
