@@ -102,9 +102,9 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_file(h, d):
         # Killed there, as soon as that is to be seen.
         h.run("(for i in $(seq 2000); do if %s >/dev/null 2>&1; then kill -9 $(cat "
               "/run/hostd.pid); break; fi; done) </dev/null >/dev/null 2>&1 &" % sign)
-        d.virsh(*words, "dies", check=False)
-        until(lambda: not h.run("kill -0 $(cat /run/hostd.pid)", check=False).status == 0,
-              "the daemon's death", 60)
+        said = d.virsh(*words, "dies", check=False)
+        until(lambda: h.run("kill -0 $(cat /run/hostd.pid)", check=False).status != 0,
+              "the daemon's death: " + said, 60)
         d.start()
         until(lambda: d.state("dies") in ("running", "shut off"), "what it is", 60)
         state = d.state("dies")
