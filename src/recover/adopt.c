@@ -17,7 +17,6 @@
 #include "domain/death.h"
 #include "domain/restore.h"
 #include "image/oxdump.h"
-#include "recover/lost.h"
 
 static int read_fd(void *ctx, void *buf, size_t len, size_t *ret_len)
 {
@@ -92,7 +91,7 @@ static int load_all(const struct source *s, struct drover_reader *reader, struct
 	return r == EINVAL ? refused(reader, NULL) : FAULT(-r);
 }
 
-static int image_load(int fd, struct state_load *l, bool *ret_is_dump)
+static int image_load(int fd, struct state_load *l)
 {
 	struct drover_reader_options options = { .layout = DROVER_LAYOUT_UPSTREAM };
 	struct drover_reader *reader;
@@ -102,7 +101,6 @@ static int image_load(int fd, struct state_load *l, bool *ret_is_dump)
 	r = source_open(&s, fd);
 	if (r)
 		return r;
-	*ret_is_dump = s.dump != NULL;
 	options.read = s.dump ? oxdump_read : read_fd;
 	options.ctx = s.dump ? (void *)s.dump : &s.fd;
 	if (getrandom(options.hash_key, sizeof(options.hash_key), 0) < 0)
@@ -141,8 +139,7 @@ static int adopt_socket(struct load_conn *c, const struct recover_sockets *socke
 }
 
 /* Where the ring is, and by which port of ours, which is bound. 0, EINVAL, < 0. */
-static int ring_of(struct core *core, struct domain *d, void **ret_page,
-		   struct ring_transport **ret)
+static int ring_of(struct core *core, struct domain *d, struct ring_transport **ret)
 {
 	struct domain_table *t = &core->domains;
 	const struct hv_ops *ops = t->hv->ops;
@@ -166,40 +163,17 @@ static int ring_of(struct core *core, struct domain *d, void **ret_page,
 	r = domain_make_ring(t, d, page, port, ret);
 	if (!r)
 		ring_transport_offer(*ret);
-	*ret_page = page;
 	return r;
 }
 
-/* Requests that the other daemon put off, and lost, before what it had of the next. */
-static void find_lost(const struct load_conn *c, const struct xenstore_domain_interface *page,
-		      uint8_t *room, struct conn_freight *freight)
-{
-	size_t len;
-
-	if (c->conn->n_txns || c->input_len > LOST_MAX)
-		return;
-	len = lost_starts(page, c->input_len, room);
-	if (!len)
-		return;
-	log_info("domain %u: a transaction that was to wait begins", c->conn->domain->domid);
-	if (c->input_len)
-		memcpy(room + len, c->input, c->input_len);
-	freight->in = room;
-	freight->in_len = len + c->input_len;
-}
-
-static int adopt_ring(struct core *core, struct load_conn *c, bool from_c)
+static int adopt_ring(struct core *core, struct load_conn *c)
 {
 	struct conn_freight freight = freight_of(c);
 	struct domain *d = c->conn->domain;
-	uint8_t room[2 * LOST_MAX];
 	struct ring_transport *ring;
-	void *page;
 	int r;
 
-	r = ring_of(core, d, &page, &ring);
-	if (!r && from_c)
-		find_lost(c, page, room, &freight);
+	r = ring_of(core, d, &ring);
 	if (!r)
 		r = conn_adopt(c->conn, ring_transport_ops(), ring, &freight);
 	if (!r)
@@ -208,7 +182,7 @@ static int adopt_ring(struct core *core, struct load_conn *c, bool from_c)
 }
 
 /* A connection that cannot go on is closed; that one can is no reason to refuse all. */
-static int adopt_conns(struct core *core, struct state_load *l, bool from_c,
+static int adopt_conns(struct core *core, struct state_load *l,
 		       const struct recover_sockets *sockets)
 {
 	struct load_conn *c = NULL;
@@ -219,7 +193,7 @@ static int adopt_conns(struct core *core, struct state_load *l, bool from_c,
 		d = c->conn->domain;
 		if (d && d->domid && !domain_goes_on(&core->domains, d))
 			continue;
-		r = d ? adopt_ring(core, c, from_c) : adopt_socket(c, sockets);
+		r = d ? adopt_ring(core, c) : adopt_socket(c, sockets);
 		if (r < 0)
 			return r;
 		if (!r)
@@ -276,7 +250,6 @@ int adopt_image(int fd, const struct core_options *opt, struct journal *j, struc
 {
 	struct core_options mine = *opt;
 	struct state_load *l;
-	bool is_dump, from_c;
 	struct core *core;
 	int r;
 
@@ -285,18 +258,16 @@ int adopt_image(int fd, const struct core_options *opt, struct journal *j, struc
 	r = state_load_new(&mine, &l);
 	if (r)
 		return r;
-	r = image_load(fd, l, &is_dump);
+	r = image_load(fd, l);
 	if (r) {
 		state_load_free(l);
 		return r;
 	}
 	host_of(l, host);
-	/* oxenstored puts off nothing, and ours say when they began */
-	from_c = !is_dump && !state_load_host(l)->started_ms;
 	core = state_load_take(l);
 	core->hv = hv;
 	core->domains.hv = hv;
-	r = adopt_conns(core, l, from_c, sockets);
+	r = adopt_conns(core, l, sockets);
 	state_load_free(l);
 	if (!r) {
 		bury(core);
