@@ -194,8 +194,9 @@ int vmm_guest_pid(const struct vmm_guest *g);
  */
 int vmm_guest_domid(const struct vmm_guest *g);
 /*
- * VMM_OWNS_STORE, before vmm_receive: the number that it is to have where that is free, and
- * otherwise any. -1: none is wished for. Forgotten when the daemon ends.
+ * VMM_OWNS_STORE, before vmm_receive: the number that it is to have where that is free (for Xen's
+ * tools it is not until a minute after it was another's), and otherwise any. -1: none is wished
+ * for. Forgotten when the daemon ends.
  */
 void vmm_set_domid_wish(struct vmm_guest *g, int domid);
 /*

@@ -89,6 +89,7 @@ struct xlguest {
 	char last_error[AGENT_TEXT_MAX]; /* of sending or receiving */
 	struct xlguest_pump *pump;	 /* NULL: nothing is being sent */
 	uint64_t begun_ms, stopped_ms, told_ms, told_octets;
+	bool wished;			/* for a number, of the domain that is being restored */
 	int receive_fd, send_fd;	/* -1: none; send_fd: the pump's pipe */
 	int send_rc;			/* of libxl's part */
 	bool send_cancelled, send_over; /* over: all was sent */

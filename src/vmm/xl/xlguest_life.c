@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
 #include <xen/hvm/params.h>
 
 #include "vmm/xl/xlguest.h"
+
+#define LIBXL_STREAM_IDENT "LibxlFmt" /* docs/specs/libxl-migration-stream.pandoc, header */
 
 static libxl_asyncop_how how_of(enum xlguest_op op)
 {
@@ -244,6 +247,7 @@ int xlguest_restore(struct xlguest *g, int fd, int domid)
 	libxl_domain_restore_params_init(&params);
 	params.stream_version = 2;
 	g->made = (uint32_t)INVALID_DOMID;
+	g->wished = g->config.c_info.domid != (uint32_t)INVALID_DOMID;
 	g->receive_fd = fd;
 	rc = libxl_domain_create_restore(g->ctx, &g->config, &g->made, fd, -1, &params, &how, NULL);
 	libxl_domain_restore_params_dispose(&params);
@@ -268,12 +272,28 @@ static void receive_failed(struct xlguest *g, int err)
 	xlguest_tell(g, AGENT_RECEIVED, 0, err, g->last_error);
 }
 
+/* Whether libxl has read nothing of it: what it would read first is there, or nothing yet. */
+static bool stream_is_whole(int fd)
+{
+	char head[sizeof(LIBXL_STREAM_IDENT) - 1];
+	ssize_t n = recv(fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+
+	return n < 0 ? errno == EAGAIN : n > 0 && !memcmp(head, LIBXL_STREAM_IDENT, (size_t)n);
+}
+
 static void restored(struct xlguest *g, int rc)
 {
-	int r = xlguest_errno(rc);
+	int r = xlguest_errno(rc), fd = g->receive_fd;
 
-	close(g->receive_fd);
 	g->receive_fd = -1;
+	/* libxl gives no number again for a while, and does not tell which before it is asked */
+	if (r < 0 && g->wished && !*g->end && stream_is_whole(fd)) {
+		fprintf(stderr, "drover-xlguest: another number than the one wished for\n");
+		if (xlguest_restore(g, fd, -1) < 0)
+			receive_failed(g, r);
+		return;
+	}
+	close(fd);
 	if (r == 0) {
 		g->record.received = true;
 		r = record(g, XLGUEST_MADE, (int)g->made);
