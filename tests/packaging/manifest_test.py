@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""packaging/debian beside the build: what is installed is in exactly one package, the version is the
-project's, the libraries' symbols are those of their maps, and the scripts are shell's.
+"""packaging/debian beside the build: what is installed is in exactly one package, the version is
+the project's, the libraries' symbols are those of their maps, and the scripts are shell's.
 
     tests/packaging/manifest_test.py       prints TAP; DROVER_BUILD is the build folder
 """

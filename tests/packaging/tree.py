@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A clean Debian 12 to install packages in: a folder made by debootstrap once, and a copy of it that
-runs as a machine of its own, in namespaces for processes, mounts, network and names.
+"""A clean Debian 12 to install packages in: a folder made by debootstrap once, and a copy of it
+that runs as a machine of its own, in namespaces for processes, mounts, network and names.
 
     base = tree.base(CACHE, ["libuv1", ...])       # the folder, with what the packages depend on
     with tree.Machine(base, systemd=True) as m:
