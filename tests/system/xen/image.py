@@ -12,6 +12,7 @@ cache, ~/.cache/drover-xen otherwise; several processes may ask at once.
 import contextlib
 import ctypes
 import fcntl
+import glob
 import gzip
 import hashlib
 import lzma
@@ -28,6 +29,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 import lib  # noqa: E402
 
 XEN_VERSION = "4.17"
+UNUSED_S = 7 * 24 * 3600        # what an older list of packages gave is removed then
 XEN_BIN = "/usr/lib/xen-%s/bin" % XEN_VERSION
 
 PACKAGES = """
@@ -104,7 +106,8 @@ def cache():
 
 def key():
     """Another list of packages or another way to lay them out is another image."""
-    return hashlib.sha256(read(__file__) + read(HERE + "/dom0_init.sh")).hexdigest()[:16]
+    parts = (__file__, HERE + "/dom0_init.sh", HERE + "/guest_init.sh")
+    return hashlib.sha256(b"".join(map(read, parts))).hexdigest()[:16]
 
 
 class Base:
@@ -324,6 +327,10 @@ def base():
     with locked(cache() + "/lock"):
         if not os.path.exists(out.versions):
             make(out, cache() + "/debs")
+        os.utime(out.folder)
+        for old in glob.glob(cache() + "/" + "[0-9a-f]" * 16):
+            if os.stat(old).st_mtime < os.stat(out.folder).st_mtime - UNUSED_S:
+                shutil.rmtree(old, ignore_errors=True)
     return out
 
 
