@@ -137,8 +137,12 @@ static void next(struct save *s)
 void save_idle(struct save *s)
 {
 	s->busy--;
-	if (!s->busy)
-		next(s);
+	if (s->busy)
+		return;
+	if (s->later && !s->code)
+		save_fail(s, s->later, s->later_why);
+	s->later = 0;
+	next(s);
 }
 
 void save_fail(struct save *s, int code, const char *why)
@@ -217,8 +221,10 @@ static void on_pumped(void *data, int err, const char *why, const struct save_pa
 	struct save *s = data;
 
 	s->pump = NULL;
-	if (err)
+	if (err && (err != ECANCELED || !s->later))
 		save_fail_errno(s, err, why);
+	else if (err)
+		; /* it was stopped for that */
 	else if (!s->restore)
 		s->head.memory = *moved;
 	else if (moved->sum != s->image->head.memory.sum)
@@ -247,8 +253,15 @@ void save_moved(struct save *s, int err, const char *why)
 	if (!s->sending)
 		return;
 	s->sending = false;
-	if (err)
+	if (err && s->pump) {
+		/* The pump may have failed before, and closed the way: its reason is the one. */
+		s->later = save_code(err);
+		snprintf(s->later_why, sizeof(s->later_why), "%s",
+			 why && *why ? why : strerror(-err));
+		save_pump_stop(s->pump);
+	} else if (err) {
 		save_fail_errno(s, err, why);
+	}
 	save_idle(s);
 }
 

@@ -63,6 +63,8 @@ struct save {
 	unsigned int busy; /* what has not ended yet */
 	int code;	   /* 0, or why it failed */
 	char why[VMM_ERROR_MAX];
+	int later; /* the same, if nobody knows better: at the other end of what failed */
+	char later_why[VMM_ERROR_MAX];
 	/* work for a thread, one at a time */
 	uv_work_t work;
 	void (*run)(struct save *s);

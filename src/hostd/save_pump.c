@@ -155,7 +155,7 @@ static void *run(void *data)
 		fill_file(p);
 	else
 		empty_file(p);
-	if (p->stop)
+	if (p->stop && !p->err)
 		fail(p, ECANCELED, "the guest's memory");
 	/* The other end sees the end of it only now; the number stays taken for save_pump_stop. */
 	shutdown(p->sock, SHUT_RDWR);

@@ -6,10 +6,12 @@ was restored goes on counting where it was saved.
 
 Usage: hostd_save_test.py [--only CASE]...
 
-KILLS=N deaths of the daemon at each kind of system call (3).
+The daemon dies at a sample of its system calls; CRASH_EVERY=1 takes the first few of each kind,
+CRASH_SEED=N the same sample again.
 """
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -24,10 +26,14 @@ import hosts  # noqa: E402
 import lib  # noqa: E402
 from lib import equal, until  # noqa: E402
 
-KILLS = int(os.environ.get("KILLS", "3"))
+SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 30)))
+EVERY = int(os.environ.get("CRASH_EVERY", 0))
+# Each death is a start of the daemon, which costs a sanitizer ten times as much.
+SANITIZED = "-fsanitize" in open(hostd_lib.build_dir() + "/build.ninja").read()
+SAMPLE = 3 if SANITIZED else 6      # of the deaths while it saves, and while it restores
 # All by which a saving or restoring leaves something behind.
 CALLS = ["openat", "pwrite64", "ftruncate", "fsync", "rename", "renameat", "unlink", "unlinkat",
-         "socketpair", "sendmsg", "pidfd_send_signal", "pread64", "execve"]
+         "socketpair", "sendmsg", "pidfd_send_signal", "pread64"]
 STRACE = shutil.which("strace") or "/usr/bin/strace"
 
 
@@ -350,7 +356,7 @@ def where_the_disk_is_full_the_guest_goes_on():
 
 def many_are_saved_and_restored_at_once():
     with hostd_lib.Hostd() as h:
-        names = ["m%d" % i for i in range(20)]
+        names = ["m%d" % i for i in range(10)]
         for name in names:
             h.virsh("define", h.xml(name))
             h.virsh("start", name)
@@ -447,24 +453,28 @@ def settled(h, path):
     return "saved"
 
 
-def deaths(h, path, save, restore, counted=True):
-    """Each of both, the daemon dying at each call; how often each came of it."""
-    ends = {}
-    for call in CALLS:
-        for words in (save, restore):
-            for n in range(1, KILLS + 1):
-                before = settled(h, path)
-                if before != ("running" if words is save else "saved"):
-                    h.virsh(*(restore if words is save else save))
-                died = attempt(h, call, n, *words)
-                after = settled(h, path)
-                key = "%s %s" % (words[0], after if died else "lived")
-                ends[key] = ends.get(key, 0) + 1
-                # Restored by hand a file stays; of a managed one there is nothing left.
-                if counted and after == "running" and words[0] == "start":
-                    assert not os.path.exists(path), (call, n, h.log()[-2000:])
-                if not died:
-                    break
+def instants(r):
+    """Kinds of calls, and the how-manieth of them."""
+    all_of_them = [(call, n) for n in (1, 2, 3) for call in CALLS]
+    return all_of_them if EVERY else r.sample(all_of_them[:len(CALLS) * 3 // 2], SAMPLE)
+
+
+def deaths(h, path, save, restore):
+    """Each of both, the daemon dying now and then; how often each came of it."""
+    r, ends = random.Random(SEED), {}
+    print("# CRASH_SEED=%d" % SEED)
+    for words in (save, restore):
+        for call, n in instants(r):
+            before = settled(h, path)
+            if before != ("running" if words is save else "saved"):
+                h.virsh(*(restore if words is save else save))
+            died = attempt(h, call, n, *words)
+            after = settled(h, path)
+            key = "%s %s" % (words[0], after if died else "lived")
+            ends[key] = ends.get(key, 0) + 1
+            # What was restored by hand leaves its file; of a managed one there is nothing left.
+            if after == "running" and words[0] == "start":
+                assert not os.path.exists(path), (call, n, h.log()[-2000:])
     if settled(h, path) == "saved":
         h.virsh(*restore)
     await_tick(h)
@@ -476,8 +486,6 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_file():
     with guest() as h:
         path = h.dir + "/f"
         ends = deaths(h, path, ["save", "g1", path], ["restore", path])
-        for what in ("save running", "save saved", "restore saved", "restore running"):
-            assert ends.get(what), ends
         print("# " + str(ends))
 
 
@@ -486,8 +494,6 @@ def whenever_the_daemon_dies_there_is_the_guest_or_its_managed_file():
         h.virsh("managedsave", "g1")
         name, = os.listdir(h.dir + "/state/save")
         ends = deaths(h, h.dir + "/state/save/" + name, ["managedsave", "g1"], ["start", "g1"])
-        for what in ("managedsave running", "managedsave saved", "start saved"):
-            assert ends.get(what), ends
         print("# " + str(ends))
 
 
