@@ -19,6 +19,7 @@
 
 #define AGENT_FIND_MS 2000	  /* so long a guest found again may take to answer */
 #define AGENT_GREET_AGAIN_MS 200u /* after its connection was lost */
+#define AGENT_LOOK_MS 200u	  /* between two questions for its processor time */
 
 static struct agent_guest *priv_of(const struct vmm_guest *g)
 {
@@ -186,6 +187,7 @@ static void msg_take(struct agent_guest *s, const struct agent_msg *msg)
 	struct vmm_guest *g = s->g;
 
 	g->domid = msg->status.domid;
+	s->cpu_ns = msg->status.cpu_ns;
 	g->unaware = msg->status.unaware;
 	switch (msg->type) {
 	case AGENT_DONE:
@@ -395,4 +397,17 @@ int agent_receive(struct vmm_guest *g, int fd)
 
 	close(fd);
 	return r;
+}
+
+/* What is known by now; whoever asks again is told what it is now. */
+uint64_t agent_cpu_ns(struct vmm_guest *g)
+{
+	struct agent_guest *s = priv_of(g);
+	uint64_t now = vmm_now_ms();
+
+	if (s->g && s->ctl >= 0 && now - s->look_ms >= AGENT_LOOK_MS) {
+		s->look_ms = now;
+		ask_simply(g, AGENT_LOOK, NULL);
+	}
+	return s->cpu_ns;
 }

@@ -23,6 +23,8 @@ struct agent_guest {
 	struct vmm_io io;
 	struct vmm_timer greet; /* to be greeted again */
 	uint32_t last_id;
+	uint64_t cpu_ns;	/* as it said last */
+	uint64_t look_ms;	/* when it was last asked for that */
 	struct vmm_call *start; /* until it is ready */
 	struct agent_call calls[AGENT_CALLS_MAX];
 };
@@ -44,5 +46,6 @@ int agent_send(struct vmm_guest *g, int fd, const struct vmm_send_options *opt,
 int agent_send_cancel(struct vmm_guest *g);
 int agent_send_tune(struct vmm_guest *g, const struct vmm_send_options *opt);
 int agent_receive(struct vmm_guest *g, int fd);
+uint64_t agent_cpu_ns(struct vmm_guest *g);
 
 #endif

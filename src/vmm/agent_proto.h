@@ -31,6 +31,7 @@ enum agent_msg_type {
 	AGENT_CANCEL,
 	AGENT_TUNE,
 	AGENT_RECEIVE, /* with a descriptor */
+	AGENT_LOOK,    /* the status that answers it has cpu_ns as of now */
 	/* from the guest */
 	AGENT_DONE, /* id, err, text */
 	AGENT_IS,   /* all of status; text: of the last error of sending or receiving */
@@ -60,6 +61,7 @@ struct agent_status {
 	int32_t domid;		       /* -1: none */
 	uint8_t unaware;	       /* suspended without its help */
 	uint8_t unused[3];
+	uint64_t cpu_ns; /* of a domain: nanoseconds of processor time so far */
 };
 
 struct agent_options {

@@ -144,6 +144,7 @@ struct vmm_backend {
 	int (*receive)(struct vmm_guest *g, int fd);
 
 	const char *(*pty)(const struct vmm_guest *g, unsigned int i); /* NULL: knows none */
+	uint64_t (*cpu_ns)(struct vmm_guest *g);		       /* NULL: its process's */
 	unsigned int (*vnc_port)(const struct vmm_guest *g);	       /* NULL: knows none */
 };
 

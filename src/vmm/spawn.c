@@ -87,11 +87,13 @@ static int stat_read(const char *path, struct process_stat *ret)
 	return 0;
 }
 
-uint64_t vmm_guest_cpu_ns(const struct vmm_guest *g)
+uint64_t vmm_guest_cpu_ns(struct vmm_guest *g)
 {
 	struct process_stat st;
 	char path[32];
 
+	if (g->v->be->cpu_ns && !g->released)
+		return g->v->be->cpu_ns(g);
 	if (g->pidfd < 0)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)g->pid);

@@ -206,8 +206,8 @@ void vmm_set_domid_wish(struct vmm_guest *g, int domid);
 bool vmm_guest_is_unaware(const struct vmm_guest *g);
 /* <run_dir>/<uuid>: the caller may keep files of its own in it; they go with the guest. */
 const char *vmm_guest_dir(const struct vmm_guest *g);
-/* Nanoseconds of processor time so far. */
-uint64_t vmm_guest_cpu_ns(const struct vmm_guest *g);
+/* Nanoseconds of processor time so far. VMM_OWNS_STORE: as of when it was asked for last. */
+uint64_t vmm_guest_cpu_ns(struct vmm_guest *g);
 /* Where a pty was asked for: the i-th serial's path; NULL: not known. */
 const char *vmm_guest_pty(const struct vmm_guest *g, unsigned int i);
 /* Where its screen is served (VNC), on the address that was asked for; 0: not known. */

@@ -240,6 +240,7 @@ const struct vmm_backend *xl_backend(void)
 		.send_cancel = agent_send_cancel,
 		.send_tune = agent_send_tune,
 		.receive = agent_receive,
+		.cpu_ns = agent_cpu_ns,
 	};
 
 	return &backend;

@@ -47,6 +47,16 @@ static int busy(struct xlguest *g)
 	return -EINVAL;
 }
 
+/* What it has used so far goes with the answer. */
+static int do_look(struct xlguest *g)
+{
+	bool is_suspended, is_paused;
+
+	if (g->record.domid >= 0)
+		xlguest_look(g, &is_suspended, &is_paused);
+	return 0;
+}
+
 static int do_pause(struct xlguest *g)
 {
 	int rc;
@@ -142,6 +152,8 @@ static int do_call(struct xlguest *g, const struct agent_msg *msg, int fd)
 		return do_shutdown(g);
 	case AGENT_REBOOT:
 		return do_reboot(g);
+	case AGENT_LOOK:
+		return do_look(g);
 	case AGENT_QUIT:
 		return 0;
 	case AGENT_CANCEL:

@@ -62,6 +62,8 @@ int xlguest_look(struct xlguest *g, bool *ret_suspended, bool *ret_paused)
 	*ret_suspended =
 		r == 0 && info.shutdown && info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND;
 	*ret_paused = r == 0 && info.paused;
+	if (r == 0)
+		g->status.cpu_ns = info.cpu_time;
 	libxl_dominfo_dispose(&info);
 	return r == 0 ? 0 : xlguest_errno(r);
 }
