@@ -126,8 +126,7 @@ static void one_that_was_cut_off_is_refused(void **state)
 	make();
 	assert_int_equal(read_all(&h, xml), 0);
 	end = h.store.at + h.store.len;
-	for (uint64_t size = 0; size < end; size += size < SAVE_DATA_AT ? 512 : 1) {
-		make();
+	for (uint64_t size = end; size--;) {
 		assert_int_equal(truncate(path, (off_t)size), 0);
 		assert_int_equal(read_all(&h, xml), EBADMSG);
 	}
