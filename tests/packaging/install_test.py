@@ -343,15 +343,19 @@ class SystemdStory(Story):
     """The same where systemd is the first process: the units, but for there being no Xen."""
 
     def start_store(self):
-        """As the boot of a host that was adopted does it."""
+        """As the boot of a host that was adopted does it: systemd has a unit of that name for
+        Debian's init script."""
         m = self.m
         os.makedirs(m.path("/run/systemd/system/drover-xenstored.service.d"))
         m.write("/run/systemd/system/drover-xenstored.service.d/sim.conf",
                 "[Unit]\nConditionPathExists=\n[Service]\nExecStart=\nExecStart=%s -N %s "
                 "$DROVER_XENSTORED_ARGS $XENSTORED_ARGS\nReadWritePaths=/run\n"
                 % (DAEMON, " ".join(SIMULATED)))
+        m.write("/run/systemd/system/xen.service",
+                "[Service]\nType=forking\nRemainAfterExit=yes\nKillMode=process\n"
+                "ExecStart=/usr/libexec/drover/xenstored-boot -W 77 --pid-file /run/xenstore.pid\n")
         m.run("systemctl", "daemon-reload")
-        m.run("/usr/libexec/drover/xenstored-boot", "-W", "77", "--pid-file", "/run/xenstore.pid")
+        m.run("systemctl", "start", "xen")
         equal(m.run("systemctl", "is-active", "drover-xenstored").out.strip(), "active")
         assert b"-W\x0077" in open("/proc/%d/root/proc/%d/cmdline" % (m.init, self.pid()),
                                    "rb").read()
@@ -373,6 +377,7 @@ class SystemdStory(Story):
         until(lambda: self.m.run("systemctl", "is-active", "drover-xenstored",
                                  status=None).out.strip() == "inactive", "the unit's end")
         shutil.rmtree(self.m.path("/run/systemd/system/drover-xenstored.service.d"))
+        os.unlink(self.m.path("/run/systemd/system/xen.service"))
 
     def start_hostd(self):
         self.m.run("systemctl", "start", "drover-hostd")
@@ -390,6 +395,17 @@ class SystemdStory(Story):
         Story.CASES[8:]
 
 
+def tell(tap, story):
+    """Its cases in their order; what the machine said where one fails."""
+    for case in story.CASES:
+        failed = tap.failed
+        name = case.__name__.replace("_", " ") + (", with systemd" if story.m.systemd else "")
+        tap.case(name, lambda c=case: getattr(story, c.__name__)())
+        if tap.failed > failed:
+            for line in story.m.said():
+                print("# " + line)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -398,7 +414,7 @@ def main():
     if os.geteuid():
         print("1..0 # SKIP only root may make namespaces and folders of other systems")
         return 0
-    tap, counts = lib.Tap(), []
+    tap = lib.Tap()
     cache = os.path.join(os.path.dirname(os.path.abspath(args.debs)), "deb-tree")
     with tempfile.TemporaryDirectory(prefix="drover-debs-") as scratch:
         debs = Debs(args.debs, scratch)
@@ -407,11 +423,7 @@ def main():
         folder = tree.base(cache, debs.dependencies())
         for kind, systemd in ((Story, False), (SystemdStory, True)):
             with tree.Machine(folder, systemd) as m:
-                story = kind(m, debs, later)
-                for case in kind.CASES:
-                    name = case.__name__.replace("_", " ") + (", with systemd" if systemd else "")
-                    tap.case(name, lambda c=case, s=story: getattr(s, c.__name__)())
-                counts.append(len(kind.CASES))
+                tell(tap, kind(m, debs, later))
     status = tap.end()
     print("%d passed, %d failed" % (tap.n - tap.failed, tap.failed))
     return status

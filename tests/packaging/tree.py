@@ -160,6 +160,12 @@ class Machine:
         with open(self.dir + "/log", encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def said(self, lines=60):
+        """The end of what it has told of itself."""
+        if self.systemd:
+            return self.run("journalctl", "--no-pager", "-n", str(lines), status=None).lines
+        return self.output().splitlines()[-lines:]
+
     def __exit__(self, kind, *rest):
         self.process.kill()
         self.process.wait()
