@@ -5,7 +5,7 @@
  * that whoever reads the console sees how long the store was away. Every tenth beat is a
  * transaction as well, and what is written to data/cmd comes back in data/ack.
  *
- *   beat N MS		data/hb is N; MS is the guest's clock then
+ *   beat N MS		data/hb is N and its watch has fired; MS is the guest's clock then
  *   tx N MS TRIES	a transaction read data/hb and wrote data/tx
  *   watch TEXT MS	data/cmd was TEXT; data/ack is
  *   error WHAT TEXT	the store refused what it should not
@@ -30,9 +30,11 @@
 
 #define PERIOD_MS 100
 #define TX_TRIES 100
+#define EVENT_MS 30000
 
 static int bus = -1;
 static bool told;	/* data/cmd's watch has fired */
+static bool seen;	/* data/hb's watch has fired since it was last written */
 static uint32_t serial; /* of requests */
 
 static uint64_t now_ms(void)
@@ -92,7 +94,7 @@ static uint32_t receive(char *payload, size_t size, uint32_t *ret_len)
 	payload[m.len] = '\0';
 	*ret_len = m.len;
 	if (m.type == XS_WATCH_EVENT) {
-		told = true;
+		*(strstr(payload, "/cmd") ? &told : &seen) = true;
 		return 0;
 	}
 	return m.type;
@@ -124,13 +126,31 @@ static bool ask(uint32_t type, uint32_t tx, const char *a, const char *b, bool b
 	return got == type;
 }
 
+static bool await_event(void)
+{
+	char payload[4097];
+	uint32_t len;
+
+	while (!seen) {
+		struct pollfd p = { .fd = bus, .events = POLLIN };
+
+		if (poll(&p, 1, EVENT_MS) <= 0)
+			return false;
+		receive(payload, sizeof(payload), &len);
+	}
+	return true;
+}
+
 static void beat(unsigned int n)
 {
 	char value[16], reply[4097];
 
 	snprintf(value, sizeof(value), "%u", n);
+	seen = false;
 	if (!ask(XS_WRITE, 0, "data/hb", value, true, reply, sizeof(reply)))
 		line("error beat %s", reply);
+	else if (!await_event())
+		line("error event of %u", n);
 	else
 		line("beat %u %llu", n, (unsigned long long)now_ms());
 }
@@ -203,7 +223,8 @@ static void start(void)
 	if (!ask(XS_READ, 0, "domid", NULL, false, reply, sizeof(reply)))
 		line("error domid %s", reply);
 	snprintf(domid, sizeof(domid), "%.15s", reply);
-	if (!ask(XS_WATCH, 0, "data/cmd", "cmd", false, reply, sizeof(reply)))
+	if (!ask(XS_WATCH, 0, "data/cmd", "cmd", false, reply, sizeof(reply)) ||
+	    !ask(XS_WATCH, 0, "data/hb", "hb", false, reply, sizeof(reply)))
 		line("error watch %s", reply);
 	line("up %s", domid);
 }

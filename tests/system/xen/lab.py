@@ -362,8 +362,9 @@ class Host:
         """What to show of it when a case fails."""
         parts = ["console of %s (all of it: %s/console):\n%s" % (self.name, self.logs, self.tail())]
         with contextlib.suppress(Exception):
-            parts.append(self.run("tail -n 30 /var/log/messages; tail -n 8 /var/log/xen/*.log %s/*;"
-                                  "xl list" % CONSOLES, check=False, timeout=15).out)
+            parts.append(self.run("tail -n 30 /var/log/messages; cd /var/log/xen;"
+                                  "tail -n 8 $(ls -t *.log console/* | head -n 8); xl list",
+                                  check=False, timeout=15).out)
         return "\n".join(parts)
 
     def keep_logs(self):
