@@ -12,7 +12,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TARGETS = ('wire', 'ring', 'daemon', 'image', 'libxl', 'journal', 'config', 'xl', 'class', 'rpc',
-           'xml', 'cookie', 'simstream', 'blob', 'saved')
+           'xml', 'cookie', 'simstream', 'blob', 'saved', 'oxdump')
 
 
 def configure(folder):
