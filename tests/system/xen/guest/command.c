@@ -178,6 +178,40 @@ static void run_load(char *args, struct text *out)
 	text_add_field(out, "bad", bad);
 }
 
+/* One transaction: whether it came to its end; *again: it lost, which is no fault. */
+static bool txns_one(uint64_t n, uint64_t *again)
+{
+	const char *error = client_ask(XS_TRANSACTION_START, 0, "", NULL);
+	uint32_t tx = (uint32_t)text_u64(client_answer());
+	char value[24];
+	struct text t = TEXT_OF(value);
+
+	if (*error)
+		return false;
+	text_add_u64(&t, n);
+	if (*client_ask(XS_READ, tx, "data/hb", NULL) ||
+	    *client_ask(XS_WRITE, tx, "data/txns", value))
+		return false;
+	error = client_ask(XS_TRANSACTION_END, tx, "T", NULL);
+	*again += text_equal(error, "EAGAIN");
+	return !*error || text_equal(error, "EAGAIN");
+}
+
+static void run_txns(char *args, struct text *out)
+{
+	uint64_t until_ns = machine_now_ns() + text_u64(text_word(&args)) * NS_PER_MS;
+	uint64_t n, again = 0, bad = 0;
+
+	for (n = 0; machine_now_ns() < until_ns; n++) {
+		bad += !txns_one(n, &again);
+		heart_turn();
+	}
+	told(out, CLIENT_OK);
+	text_add_field(out, "n", n);
+	text_add_field(out, "again", again);
+	text_add_field(out, "bad", bad);
+}
+
 static void run_fill(char *args, struct text *out)
 {
 	uint64_t n = text_u64(text_word(&args)), i, n_written = 0;
@@ -234,14 +268,23 @@ static const struct {
 	const char *name;
 	void (*run)(char *args, struct text *out);
 } commands[] = {
-	{ "end", run_end },	  { "events", run_events },
-	{ "fill", run_fill },	  { "gap", run_gap },
-	{ "hb", run_hb },	  { "load", run_load },
-	{ "misuse", run_misuse }, { "mkdir", run_mkdir },
-	{ "read", run_read },	  { "reconnect", run_reconnect },
-	{ "rm", run_rm },	  { "rtt", run_rtt },
-	{ "txn", run_txn },	  { "unwatch", run_unwatch },
-	{ "watch", run_watch },	  { "write", run_write },
+	{ "end", run_end },
+	{ "events", run_events },
+	{ "fill", run_fill },
+	{ "gap", run_gap },
+	{ "hb", run_hb },
+	{ "load", run_load },
+	{ "txns", run_txns },
+	{ "misuse", run_misuse },
+	{ "mkdir", run_mkdir },
+	{ "read", run_read },
+	{ "reconnect", run_reconnect },
+	{ "rm", run_rm },
+	{ "rtt", run_rtt },
+	{ "txn", run_txn },
+	{ "unwatch", run_unwatch },
+	{ "watch", run_watch },
+	{ "write", run_write },
 };
 
 void command_run(const char *serial, char *line)
