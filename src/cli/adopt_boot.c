@@ -78,8 +78,9 @@ char *adopt_boot_edit(const char *text, const char *program)
 		n = (size_t)(end - line);
 		if (!strncmp(line, MARK, strlen(MARK))) {
 			is_marked = true;
-		} else if (is_marked && value_of(line, "XENSTORED")) {
-			is_marked = false; /* ours */
+			continue;
+		}
+		if (is_marked && value_of(line, "XENSTORED")) { /* ours */
 			if (program)
 				put_setting(to, program);
 			is_set = true;
@@ -97,6 +98,7 @@ char *adopt_boot_edit(const char *text, const char *program)
 			if (program && line[n - 1] != '\n')
 				fputc('\n', to);
 		}
+		is_marked = false; /* of the very next line */
 	}
 	if (program && !is_set)
 		put_setting(to, program);
