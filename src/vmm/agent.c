@@ -242,6 +242,17 @@ static void ctl_ready(struct vmm_io *io, uint32_t epoll_events)
 		msg_take(s, &msg);
 }
 
+void agent_lost(struct vmm_guest *g)
+{
+	struct agent_guest *s = priv_of(g);
+	struct pollfd p = { .fd = s->ctl, .events = POLLIN };
+
+	for (unsigned int n = 0; n < AGENT_PENDING_MAX && s->ctl >= 0 && poll(&p, 1, 0) > 0; n++)
+		ctl_ready(&s->io, 0);
+	if (s->ctl >= 0)
+		connection_lost(s);
+}
+
 void agent_init(struct vmm_guest *g)
 {
 	struct agent_guest *s = priv_of(g);

@@ -34,6 +34,12 @@ void agent_init(struct vmm_guest *g);
 /* Its process is there, and its socket, AGENT_CTL_FILE, listens; call ends when it is ready. */
 void agent_start(struct vmm_guest *g, struct vmm_call *call);
 
+/*
+ * Its process has ended and another one takes its place: what it said is taken, and the next one is
+ * greeted. A child that it left may still hold its end, so that the connection alone tells nothing.
+ */
+void agent_lost(struct vmm_guest *g);
+
 int agent_find(struct vmm_guest *g);
 void agent_release(struct vmm_guest *g);
 int agent_pause(struct vmm_guest *g, struct vmm_call *call);

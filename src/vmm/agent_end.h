@@ -8,8 +8,6 @@
 
 #include "vmm/agent_proto.h"
 
-#define AGENT_PENDING_MAX 64u /* messages that the daemon has not taken yet */
-
 struct agent_end {
 	int listener, ctl; /* ctl -1: no daemon */
 	struct agent_msg pending[AGENT_PENDING_MAX];

@@ -16,8 +16,9 @@
 #define AGENT_PROTO_VERSION 2u
 #define AGENT_TEXT_MAX 512u
 #define AGENT_CTL_FILE "ctl"
-#define AGENT_END_FILE "end" /* "shutdown" or "crash", written before the process ends */
-#define AGENT_CTL_FD 3	     /* the listening socket, in the process */
+#define AGENT_END_FILE "end"  /* "shutdown" or "crash", written before the process ends */
+#define AGENT_PENDING_MAX 64u /* messages that the daemon has not taken yet */
+#define AGENT_CTL_FD 3	      /* the listening socket, in the process */
 
 enum agent_msg_type {
 	/* to the guest; each but AGENT_HELLO is answered by AGENT_DONE of the same id */

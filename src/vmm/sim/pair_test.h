@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two hosts of one test, each a backend that is opened, closed and opened again, with guests that
- * are real processes. What a backend tells is written down, and awaited with a time limit.
+ * are real processes. What a backend tells is written down, and awaited with a time limit. Which
+ * backend, program and type of guests: PAIR_BACKEND, PAIR_PROGRAM, PAIR_TYPE before this.
  */
 #ifndef DROVER_VMM_SIM_PAIR_TEST_H
 #define DROVER_VMM_SIM_PAIR_TEST_H
@@ -27,6 +28,13 @@
 #include <unistd.h>
 
 #include "vmm/backend.h"
+
+#ifndef PAIR_BACKEND
+#define PAIR_BACKEND "sim"
+#define PAIR_PROGRAM "drover-simguest"
+#define PAIR_TYPE DEF_TEST
+#endif
+#define PAIR_UNUSED __attribute__((unused))
 
 #define PAIR_AWAIT_MS 20000u
 #define PAIR_GUESTS 32u
@@ -143,7 +151,7 @@ static void host_open(struct host *h)
 	assert_null(h->v);
 	for (size_t i = 0; i < PAIR_GUESTS; i++)
 		h->seen[i].guest = NULL;
-	assert_int_equal(vmm_open("sim", &opt, &pair_events, h, &h->v), 0);
+	assert_int_equal(vmm_open(PAIR_BACKEND, &opt, &pair_events, h, &h->v), 0);
 }
 
 static void host_close(struct host *h)
@@ -199,7 +207,7 @@ static struct guest_def *def_of(unsigned int n, const char *words)
 
 	assert_non_null(def);
 	snprintf(name, sizeof(name), "g%u", n);
-	def->type = DEF_TEST;
+	def->type = PAIR_TYPE;
 	def->name = strdup(name);
 	def->cmdline = strdup(words);
 	def->memory_kib = 4096;
@@ -252,7 +260,7 @@ struct tick_log {
 	bool monotonic;		    /* each tick one more than the one before */
 };
 
-static struct tick_log log_read(const struct host *h, unsigned int n)
+PAIR_UNUSED static struct tick_log log_read(const struct host *h, unsigned int n)
 {
 	struct tick_log ret = { .monotonic = true };
 	char *path, word[16], host[64];
@@ -282,7 +290,7 @@ static struct tick_log log_read(const struct host *h, unsigned int n)
 	return ret;
 }
 
-static void await_ticks(struct host *h, unsigned int n, uint64_t more)
+PAIR_UNUSED static void await_ticks(struct host *h, unsigned int n, uint64_t more)
 {
 	uint64_t want = log_read(h, n).n_ticks + more;
 
@@ -300,7 +308,7 @@ static int pair_setup(void **state)
 	assert_non_null(pair);
 	snprintf(pair->dir, sizeof(pair->dir), "/tmp/drover-sim-XXXXXX");
 	assert_non_null(mkdtemp(pair->dir));
-	snprintf(pair->program, sizeof(pair->program), "%s/drover-simguest", build ? build : ".");
+	snprintf(pair->program, sizeof(pair->program), "%s/" PAIR_PROGRAM, build ? build : ".");
 	/* guests outlive the test's own death only so that they can be looked for */
 	host_init(&pair->a, "a");
 	host_init(&pair->b, "b");

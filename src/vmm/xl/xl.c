@@ -174,6 +174,7 @@ static bool xl_outlives(struct vmm_guest *g, int status)
 	else if (x->again_ms < XL_AGAIN_MAX_MS)
 		x->again_ms *= 2;
 	log_warning("guest %s: its process ended, its domain did not", g->name);
+	agent_lost(g);
 	vmm_timer_set(g->v, &x->again, x->again_ms, again_due);
 	return true;
 }
