@@ -3,7 +3,8 @@
  * Which domains' states changed between two scans.
  *
  * Invariant: a domain is pending when its bits differ from those known, and whoever was told
- * that it exists is told of its end.
+ * that it exists is told of its end. One that has shut down is pending after every scan: one that
+ * was suspended, resumed, of which nobody is told, and suspended again looks as it did before.
  */
 #include "hv/xen/changes.h"
 
@@ -30,7 +31,8 @@ void changes_update(struct changes *c, const struct domain_states *now)
 	for (uint32_t w = 0; w < CHANGES_WORDS; w++)
 		c->pending[w] |= (c->known.exists[w] ^ now->exists[w]) |
 				 (c->known.shutdown[w] ^ now->shutdown[w]) |
-				 (c->known.dying[w] ^ now->dying[w]);
+				 (c->known.dying[w] ^ now->dying[w]) |
+				 (now->shutdown[w] & ~now->dying[w]);
 	c->known = *now;
 }
 

@@ -32,7 +32,7 @@ void changes_enter(struct domain_states *states, uint16_t domid, bool shutdown, 
  * though no scan ever saw it.
  */
 void changes_told(struct changes *c, uint16_t domid);
-/* What differs from what was known becomes pending; now becomes known. */
+/* What differs from what was known becomes pending, and what has shut down; now becomes known. */
 void changes_update(struct changes *c, const struct domain_states *now);
 /* The lowest pending domid: 1; or 0. */
 int changes_take(struct changes *c, uint16_t *ret_domid);
