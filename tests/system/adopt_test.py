@@ -393,8 +393,8 @@ def who_was_there_goes_on_where_ours_cannot(d):
     dump = d.run + ("/db" if was_ocaml(d) else "/state_dump")
     ways = [("[ $# = 1 ] || : > %s/journal" % d.run, None)]
     if was_ocaml(d):        # which itself passes over such a line
-        ways.append(("case \"$*\" in *--help*|*--check*|--version) ;; *) echo future,1 >> %s ;; esac"
-                     % dump, "of no kind that is known"))
+        ways.append(("case \"$*\" in *--help*|*--check*|--version) ;;\n*) echo future,1 >> %s ;;\n"
+                     "esac" % dump, "of no kind that is known"))
     for text, said_in_log in ways:
         with script(d, text) as path:
             shutil.rmtree(d.run + "/journal", ignore_errors=True)
@@ -451,7 +451,7 @@ def clients_at_work_notice_nothing():
             for command, words in (("adopt", OURS), ("unadopt", ()), ("adopt", OURS)):
                 h.progress(2)
                 if command == "adopt":
-                    with h.calm():      # C answers later a START that comes while it waits
+                    with h.calm():      # C answers a START that comes while it waits later
                         drover(d, command, *words)
                 else:
                     drover(d, command, *words)
@@ -499,5 +499,6 @@ if __name__ == "__main__":
         CASES += [(f, OX) for f in (
             a_dry_run_changes_nothing, oxenstored_is_adopted_and_gets_nothing_back,
             limits_above_ours_come_along, an_open_transaction_is_waited_for,
-            oxenstored_is_not_forced, what_is_refused_names_itself, who_was_there_goes_on_where_ours_cannot)]
+            oxenstored_is_not_forced, what_is_refused_names_itself,
+            who_was_there_goes_on_where_ours_cannot)]
     sys.exit(lib.main(__doc__, CASES))
