@@ -260,6 +260,20 @@ def guests_over_their_rings(d):
         x.rm("/board")
 
 
+def a_guest_that_is_suspended_again_is_told_of_again(d):
+    domid = d.create_guest()
+    with d.connect() as x:
+        x.watch("@releaseDomain", "r")
+        x.next_event(lib.TIMEOUT)
+        for _ in range(3):
+            d.sim.shutdown(domid)
+            equal(x.next_event(lib.TIMEOUT), ("@releaseDomain", "r"))
+            d.sim.resume(domid)
+            x.resume(domid)
+        d.sim.destroy(domid)
+        equal(x.next_event(lib.TIMEOUT), ("@releaseDomain", "r"))
+
+
 def nothing_is_left(d):
     lib.clean(d)
     with d.connect() as x:
@@ -271,4 +285,5 @@ if __name__ == "__main__":
         test_xenstore_passes, xenstore_write_read_exists_rm, xenstore_list_and_ls,
         xenstore_chmod, xenstore_list_of_many_children, xenstore_watch, xenstore_control,
         pyxs_transactions_and_errors, pyxs_monitor, libxenstore_watch_thread,
-        guest_by_the_command_line, guests_over_their_rings, nothing_is_left]))
+        guest_by_the_command_line, guests_over_their_rings,
+        a_guest_that_is_suspended_again_is_told_of_again, nothing_is_left]))
