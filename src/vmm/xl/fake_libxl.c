@@ -255,12 +255,6 @@ static int begin(libxl_ctx *ctx, const libxl_asyncop_how *how, int (*run)(uint32
 	return ctx->child < 0 ? ERROR_FAIL : 0;
 }
 
-static void uuid_print(const libxl_uuid *uuid, char ret[33])
-{
-	for (int i = 0; i < 16; i++)
-		snprintf(ret + 2 * i, 3, "%02x", uuid->uuid[i]);
-}
-
 static uint32_t domid_take(const libxl_domain_config *c)
 {
 	struct fake f;
@@ -277,7 +271,8 @@ static void domain_make(const libxl_domain_config *c, uint32_t domid)
 {
 	struct fake f = { .paused = 1, .shutdown = NO_SHUTDOWN };
 
-	uuid_print(&c->c_info.uuid, f.uuid);
+	for (int i = 0; i < 16; i++)
+		snprintf(f.uuid + 2 * i, 3, "%02x", c->c_info.uuid.uuid[i]);
 	fake_write(domid, &f);
 }
 
