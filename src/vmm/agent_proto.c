@@ -61,6 +61,7 @@ int agent_msg_receive(int sock, struct agent_msg *ret, int *ret_fd)
 			      .msg_controllen = sizeof(control.room) };
 	ssize_t n;
 
+	*ret_fd = -1;
 	/* a peer that closed with something unread is told of first, once: what it sent is there */
 	do
 		n = recvmsg(sock, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
