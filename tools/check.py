@@ -312,7 +312,7 @@ STAGES = [
     ('format', stage_format, 60, TURN),
     ('man', stage_man, 60, TURN),
     ('clang-tidy', stage_clang_tidy, 1200, BESIDE),
-    ('unit', stage_unit, 120, TURN),
+    ('unit', stage_unit, 300, TURN),
     ('world', stage_world, 420, TURN),
     ('diff', stage_diff, 420, TURN),
     ('model', stage_model, 1200, BESIDE),
