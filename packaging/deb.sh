@@ -28,7 +28,8 @@ cp -R "$tree/packaging/debian" "$tree/debian"
 cd "$tree"
 export DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" DEB_BUILD_PROFILES=nocheck
 # debhelper gives the build a home of its own, where the compiler's cache would be a new one.
-export CCACHE_DIR="${CCACHE_DIR:-${HOME:-/root}/.cache/ccache}"
+CCACHE_DIR=${CCACHE_DIR:-${HOME:-/root}/.cache/ccache}
+export CCACHE_DIR
 dpkg-buildpackage -b -us -uc >"$out/build.log" 2>&1 || {
 	tail -n 60 "$out/build.log" >&2
 	exit 1
