@@ -38,7 +38,6 @@ static struct {
 	struct xenstore_domain_interface *store;
 	struct xencons_interface *console;
 	evtchn_port_t store_port, console_port;
-	uint32_t upcalls_seen;
 	uint32_t tsc_mul;
 	int tsc_shift;
 	bool aware;
@@ -181,14 +180,10 @@ static void host_attach(void)
 static void upcalls_attach(void)
 {
 	struct xen_hvm_param via = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ };
-	struct evtchn_bind_virq timer = { .virq = VIRQ_TIMER };
 
 	via.value = (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL_VECTOR;
 	if (hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, &via))
 		give_up("no upcalls");
-	if (hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, &timer))
-		give_up("no timer");
-	unmask(timer.port);
 }
 
 void machine_init(uint32_t start_info_paddr)
@@ -274,54 +269,40 @@ void machine_store_notify(void)
 	notify(machine.store_port);
 }
 
-/* Whoever waits looks himself at what he waits for: which event it was does not matter. */
+/*
+ * Whoever waits looks himself at what he waits for: which event it was does not matter. Xen raises
+ * an upcall when it sets a selector that was not set, so none may be left behind: it is over when
+ * the selector was found clear.
+ */
 static void events_clear(void)
 {
-	unsigned int i;
+	unsigned long words;
 
-	(void)__atomic_exchange_n(&shared_page.vcpu_info[0].evtchn_pending_sel, 0,
-				  __ATOMIC_SEQ_CST);
-	for (i = 0; i < sizeof(shared_page.evtchn_pending) / sizeof(xen_ulong_t); i++)
-		if (shared_page.evtchn_pending[i])
-			(void)__atomic_exchange_n(&shared_page.evtchn_pending[i], 0,
-						  __ATOMIC_SEQ_CST);
+	while ((words = __atomic_exchange_n(&shared_page.vcpu_info[0].evtchn_pending_sel, 0,
+					    __ATOMIC_SEQ_CST)))
+		for (; words; words &= words - 1)
+			(void)__atomic_exchange_n(
+				&shared_page.evtchn_pending[__builtin_ctzl(words)], 0,
+				__ATOMIC_SEQ_CST);
 }
 
-static void wait_for_upcall(uint64_t until_ns)
-{
-	struct vcpu_set_singleshot_timer timer = { 0 };
-
-	if (until_ns != UINT64_MAX) {
-		timer.timeout_abs_ns = host_time_ns(until_ns);
-		(void)hypercall3(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0,
-				 (unsigned long)&timer);
-	}
-	__asm__ volatile("cli" : : : "memory");
-	if (machine_upcalls() == machine.upcalls_seen)
-		__asm__ volatile("sti; hlt" : : : "memory");
-	__asm__ volatile("sti" : : : "memory");
-	machine.upcalls_seen = machine_upcalls();
-}
-
-/* By the hypervisor's own look at the port, which it has in any domain. */
-static void wait_by_poll(uint64_t until_ns)
+/*
+ * By the hypervisor's own look at the port, which it has in any domain. An aware guest does not
+ * halt either: an emulated processor may take the upcall between sti and hlt, which then waits for
+ * ever.
+ */
+void machine_wait(uint64_t until_ns)
 {
 	struct sched_poll poll = { .nr_ports = 1 };
 
-	shared_map();
+	if (!machine.aware)
+		shared_map();
 	set_xen_guest_handle(poll.ports, &machine.store_port);
 	if (until_ns != UINT64_MAX)
 		poll.timeout = host_time_ns(until_ns);
 	(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, &poll);
-	shared_map();
-}
-
-void machine_wait(uint64_t until_ns)
-{
-	if (machine.aware)
-		wait_for_upcall(until_ns);
-	else
-		wait_by_poll(until_ns);
+	if (!machine.aware)
+		shared_map();
 	events_clear();
 }
 

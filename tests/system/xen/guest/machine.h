@@ -37,7 +37,10 @@ uint64_t machine_now_ns(void);
 struct xenstore_domain_interface *machine_store_ring(void);
 void machine_store_notify(void);
 
-/* Halts until an event came or it is that late (UINT64_MAX: an event only). */
+/*
+ * Gives the processor away until the store's event came, since the last wait ended, or it is that
+ * late (UINT64_MAX: the event only).
+ */
 void machine_wait(uint64_t until_ns);
 
 /* Upcalls taken, over all. */
