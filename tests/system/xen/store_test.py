@@ -171,6 +171,7 @@ def xl_moves_a_guest_there_and_back(a, b):
         there.follow_console("mover", "mover--incoming")
         assert there.await_beats("mover", 3) > last
         awake(there, "mover")
+        configs_agree(there)
         assert "mover" not in here.run("xl list").out
         equal(there.errors("mover"), [])
 
