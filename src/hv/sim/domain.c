@@ -167,7 +167,7 @@ int sim_domain_create(struct sim *s, uint16_t domid, uint16_t *ret_domid)
 	return r;
 }
 
-/* Sets and clears bits of an existing domain's state. */
+/* Sets and clears bits of an existing domain's state. As on Xen nobody is told that one goes on. */
 static int domain_change(struct sim *s, uint16_t domid, uint32_t set, uint32_t clear)
 {
 	struct sim_dom *d;
@@ -187,7 +187,8 @@ static int domain_change(struct sim *s, uint16_t domid, uint32_t set, uint32_t c
 		r = -ENOENT;
 	} else if (((state | set) & ~clear) != state) {
 		atomic_store(&d->state, (state | set) & ~clear);
-		domain_announce(s, domid, false);
+		if (set)
+			domain_announce(s, domid, false);
 	}
 	sim_unlock(s);
 	return r;

@@ -223,7 +223,7 @@ static void changes_are_reported_exactly(void **state)
 	assert_int_equal(sim_domain_kill(h->sim, 9), 0);
 	assert_int_equal(sim_domain_destroy(h->sim, 3), 0);
 	assert_int_equal(event(h->hv), 0);
-	assert_string_equal(changes(h->hv), "3 6 9");
+	assert_string_equal(changes(h->hv), "3 9"); /* as on Xen, where resuming tells nobody */
 	assert_int_equal(h->hv->ops->domain_info(h->hv, 9, &d), 0);
 	assert_true(d.dying);
 	assert_int_equal(h->hv->ops->domain_info(h->hv, 6, &d), 0);
