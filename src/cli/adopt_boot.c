@@ -231,15 +231,12 @@ static bool check_args(struct adopt_report *r, const char *path, const char *tex
 {
 	char args[ADOPT_TEXT_MAX], said[ADOPT_OUTPUT_MAX];
 	struct adopt_words words;
-	bool fine = true;
+	bool fine;
 
 	if (!adopt_boot_args(text, args))
 		return true;
-	if (!adopt_words_for_ours(&words, NULL, program, args) ||
-	    !adopt_words_add(&words, "--help"))
-		fine = false;
-	else if (adopt_run(words.at, environ, said))
-		fine = false;
+	fine = adopt_words_for_ours(&words, NULL, program, args) &&
+	       adopt_words_add(&words, "--help") && !adopt_run(words.at, environ, said);
 	if (!fine)
 		adopt_tell(r, ADOPT_REFUSED, "boot",
 			   "%s: XENSTORED_ARGS=%s is not understood by %s: change it, or --no-boot",

@@ -283,8 +283,9 @@ static void compare(struct adopt_tree *t, size_t len, const struct cli_node *a,
 		const struct cli_node *x = i < a->n_children ? a->child[i] : NULL;
 		const struct cli_node *y = j < b->n_children ? b->child[j] : NULL;
 		int which = order(x, y);
-		size_t below = len + (size_t)snprintf(t->path + len, sizeof(t->path) - len, "/%s",
-						      (which <= 0 ? x : y)->name);
+		const char *name = x && which <= 0 ? x->name : y ? y->name : "";
+		size_t below =
+			len + (size_t)snprintf(t->path + len, sizeof(t->path) - len, "/%s", name);
 
 		if (is_special(len, t->path + 1))
 			; /* compared by itself */
