@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check check-xen bench fuzz matrix model soak asan clang tidy install deb \
+.PHONY: build demo check check-xen bench results fuzz matrix model soak asan clang tidy install deb \
 	check-deb clean
 
 build: $(BUILD)/build.ninja
@@ -30,6 +30,11 @@ check-xen:
 
 bench: build
 	bench/bench.py $(BENCH_ARGS)
+
+# The same on real Xen, ours beside C and OCaml: docs/results.md.
+results: build
+	tools/deps.sh xen
+	DROVER_BUILD=$(abspath $(BUILD)) bench/xen.py $(RESULTS_ARGS)
 
 # Minutes per target; a failure prints the command that replays it.
 fuzz:
