@@ -26,12 +26,13 @@ static struct agent_guest *priv_of(const struct vmm_guest *g)
 	return g->priv;
 }
 
+/* Those that were asked over a connection before this one. */
 static void calls_end(struct agent_guest *s, int err, const char *why)
 {
 	for (size_t i = 0; i < AGENT_CALLS_MAX; i++) {
 		struct agent_call *c = &s->calls[i];
 
-		if (!c->id)
+		if (!c->id || c->waits || (int32_t)(c->id - s->greeted_id) > 0)
 			continue;
 		c->id = 0;
 		vmm_call_end(TAKE(c->call), err, why);
@@ -64,6 +65,7 @@ static int greet(struct agent_guest *s)
 	s->ctl = vmm_guest_connect(s->g, AGENT_CTL_FILE, SOCK_SEQPACKET);
 	if (s->ctl < 0)
 		return s->ctl;
+	s->greeted_id = s->last_id;
 	r = vmm_io_add(s->g->v, &s->io, s->ctl, EPOLLIN, ctl_ready);
 	if (r == 0)
 		r = send_msg(s, &hello, -1);
@@ -127,6 +129,27 @@ static void start_end(struct agent_guest *s, const struct agent_status *st)
 		vmm_call_end(TAKE(s->start), 0, NULL);
 }
 
+/* What was asked while there was no connection. */
+static void calls_send(struct agent_guest *s)
+{
+	for (size_t i = 0; i < AGENT_CALLS_MAX; i++) {
+		struct agent_call *c = &s->calls[i];
+		struct agent_msg msg = { .type = c->what.type,
+					 .id = c->id,
+					 .epoch = c->what.epoch };
+		int r;
+
+		if (!c->id || !c->waits)
+			continue;
+		c->waits = false;
+		r = send_msg(s, &msg, -1);
+		if (r < 0) {
+			c->id = 0;
+			vmm_call_end(TAKE(c->call), r, strerror(-r));
+		}
+	}
+}
+
 /* The answer to a greeting, of a guest that has been told of: the differences are news. */
 static void status_compare(struct agent_guest *s, const struct agent_msg *msg)
 {
@@ -146,6 +169,7 @@ static void status_compare(struct agent_guest *s, const struct agent_msg *msg)
 	/* the process that was asked before is not there any more */
 	if (g->destroying)
 		agent_quit(g);
+	calls_send(s);
 }
 
 static void call_done(struct agent_guest *s, const struct agent_msg *msg)
@@ -326,7 +350,11 @@ static int ask(struct vmm_guest *g, struct agent_msg *msg, int fd, struct vmm_ca
 		if (++s->last_id == 0)
 			s->last_id = 1;
 		msg->id = s->last_id;
-		r = send_msg(s, msg, fd);
+		/* a process that another one takes the place of is asked once that is there */
+		c->waits = s->ctl < 0 && call && fd < 0;
+		c->what.type = (enum agent_msg_type)msg->type;
+		c->what.epoch = msg->epoch;
+		r = c->waits ? 0 : send_msg(s, msg, fd);
 		if (r == 0) {
 			c->id = msg->id;
 			c->call = call;

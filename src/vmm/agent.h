@@ -14,6 +14,11 @@
 
 struct agent_call {
 	uint32_t id; /* 0: free */
+	bool waits;  /* until the process has answered a greeting */
+	struct {
+		enum agent_msg_type type;
+		uint64_t epoch;
+	} what; /* that waits */
 	struct vmm_call *call;
 };
 
@@ -21,11 +26,11 @@ struct agent_guest {
 	struct vmm_guest *g; /* borrowed */
 	int ctl;	     /* -1: none */
 	struct vmm_io io;
-	struct vmm_timer greet; /* to be greeted again */
-	uint32_t last_id;
-	uint64_t cpu_ns;	/* as it said last */
-	uint64_t look_ms;	/* when it was last asked for that */
-	struct vmm_call *start; /* until it is ready */
+	struct vmm_timer greet;	      /* to be greeted again */
+	uint32_t last_id, greeted_id; /* greeted_id: the last before it was greeted */
+	uint64_t cpu_ns;	      /* as it said last */
+	uint64_t look_ms;	      /* when it was last asked for that */
+	struct vmm_call *start;	      /* until it is ready */
 	struct agent_call calls[AGENT_CALLS_MAX];
 };
 
