@@ -59,6 +59,19 @@ static void a_setting_is_kept_and_comes_back(void **state)
 	}
 }
 
+/* The comment stands alone: somebody took away what it was about, and wrote a setting himself. */
+static void a_setting_that_a_person_wrote_is_his(void **state)
+{
+	char *got = adopt_boot_edit(MARK "A=1\nXENSTORED=/his\n", NULL);
+
+	(void)state;
+	assert_string_equal(got, "A=1\nXENSTORED=/his\n");
+	free(got);
+	got = adopt_boot_edit(MARK "A=1\nXENSTORED=/his\n", "/x");
+	assert_string_equal(got, "A=1\n" WAS "XENSTORED=/his\n" MARK "XENSTORED=/x\n");
+	free(got);
+}
+
 static void arguments_are_found(void **state)
 {
 	static const struct {
@@ -165,6 +178,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_setting_is_kept_and_comes_back),
+		cmocka_unit_test(a_setting_that_a_person_wrote_is_his),
 		cmocka_unit_test(arguments_are_found),
 		cmocka_unit_test(debians_script_starts_ours_by_another),
 		cmocka_unit_test(words_are_those_that_the_other_knows),

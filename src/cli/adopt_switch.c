@@ -201,7 +201,8 @@ static bool await(struct adopt_report *r, const struct adopt_daemon *d)
 	while (now_ms() < end) {
 		if (ended(r, d))
 			return false;
-		if (adopt_exe(d->pid, exe) && answers(d)) {
+		/* in this order: it may be one program, and answer as another */
+		if (answers(d) && adopt_exe(d->pid, exe)) {
 			if (strcmp(exe, d->exe) != 0)
 				return true;
 			adopt_tell(r, ADOPT_REFUSED, "update",
