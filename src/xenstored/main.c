@@ -164,30 +164,28 @@ static void words_drop_adopt(char **argv)
 #define WORDS_MAX 256u
 
 /*
- * --more=WORDS: further words, in one. oxenstored's live update has room for five. NULL: too many,
- * or no memory. What is allocated stays: argv is what programs that follow are started with.
+ * --more=WORDS: further words, in one. oxenstored's live update has room for five. Static storage:
+ * programs that follow are started with it. NULL: too many.
  */
 static char **words_expand(char **argv)
 {
-	char **ret = calloc(WORDS_MAX + 1, sizeof(*ret));
+	static char *words[WORDS_MAX + 1];
 	size_t n = 0;
 
-	for (size_t i = 0; ret && argv[i]; i++) {
+	for (size_t i = 0; argv[i]; i++) {
 		bool more = i && !strncmp(argv[i], MORE, strlen(MORE));
 		char *rest = argv[i] + (more ? strlen(MORE) : 0), *word = rest;
 
 		if (more)
 			word = strtok_r(rest, " ", &rest);
 		while (word) {
-			if (n == WORDS_MAX) {
-				free(ret);
+			if (n == WORDS_MAX)
 				return NULL;
-			}
-			ret[n++] = word;
+			words[n++] = word;
 			word = more ? strtok_r(rest, " ", &rest) : NULL;
 		}
 	}
-	return ret;
+	return words;
 }
 
 /* The words as they are now; NULL: no memory. */
