@@ -3,8 +3,8 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo check check-xen bench results fuzz matrix model soak asan clang tidy install \
-	deb check-deb clean
+.PHONY: build demo check check-xen bench results fuzz matrix model soak asan clang tidy \
+	install deb check-deb clean
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j$(JOBS)
