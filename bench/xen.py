@@ -17,6 +17,7 @@ import platform
 import re
 import subprocess
 import sys
+import textwrap
 from statistics import median
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -94,8 +95,6 @@ class Measured:
 
     def quiet(self, probe):
         probe.ask("hb %d" % BEAT_MS)
-        probe.gap_ms(reset=True)
-        probe.finish(probe.start("load %d" % QUIET_MS))     # it reads and writes, and beats
         probe.gap_ms(reset=True)
         beats = probe.fields("gap")["beats"]
         lab.until(lambda: probe.fields("gap")["beats"] > beats + QUIET_MS // BEAT_MS, "beats", 300)
@@ -194,7 +193,8 @@ def page(found, about, loads, guests):
     return "\n".join([
         "# Figures from real Xen",
         "",
-        "Made by `make results`, " + datetime.date.today().isoformat() + ".",
+        f"Made by `make results`, {rounds} rounds with {guests} guests, "
+        f"{datetime.date.today().isoformat()}.",
         "",
         "On each host boots Debian's Xen with a Linux dom0 in an emulated machine; it has one of",
         "the three stores from the start, and the same is done to all. The emulation makes every",
@@ -202,9 +202,10 @@ def page(found, about, loads, guests):
         "[`drover-pulse`](../tests/system/xen/guest/README.md), 4 MiB each, idle but for the one",
         "that measures.",
         "",
-        *["- " + line for line in about],
-        f"- {rounds} round{'s' if rounds > 1 else ''}, each a boot for each store; load of the "
-        f"machine (1 minute) {min(loads):.1f}…{max(loads):.1f}",
+        *[line for item in about + [
+            f"{rounds} round{'s' if rounds > 1 else ''}, each a boot for each store; load of the "
+            f"machine (1 minute) {min(loads):.1f}…{max(loads):.1f}"]
+          for line in textwrap.wrap("- " + item, 98, subsequent_indent="  ")],
         "",
         "The median over rounds; a ratio is between values of the same round.",
         "",
