@@ -39,7 +39,7 @@ static struct {
 	struct xencons_interface *console;
 	evtchn_port_t store_port, console_port;
 	uint32_t tsc_mul;
-	int tsc_shift;
+	int8_t tsc_shift;
 	bool aware;
 } machine;
 
