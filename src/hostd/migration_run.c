@@ -194,8 +194,14 @@ static void send_over(struct run *run, int fd)
 static void on_connected(void *data, const struct mig_id *id, int fd, const char *why)
 {
 	struct host *h = data;
-	struct run *run = run_find(h, id);
+	struct run *run;
 
+	if (!h->migration) { /* the daemon ends: the next one finds the row */
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	run = run_find(h, id);
 	if (run)
 		run->connecting = false;
 	if (!run || run->cancel) {
