@@ -102,6 +102,7 @@ struct txn {
 	unsigned int n_nodes, n_done;
 	long amount;
 	bool failed; /* a step said that the daemon knows it no more */
+	bool let_go; /* held: it reads what others see, and must end in EAGAIN */
 	uint64_t started_ns, until_ns;
 	uint32_t version;
 };

@@ -17,6 +17,7 @@
 #define HELD_ONE_IN 16u
 #define HELD_MIN_NS 200000000u
 #define HELD_MAX_NS 3000000000u
+#define GUEST_HELD_MAX_NS 800000000u /* before TXN_RETAINED_MAX comes, most of the time */
 
 static void node_path(const struct client *c, const struct txn *t, unsigned int i, char *ret,
 		      size_t size)
@@ -97,7 +98,9 @@ void txn_turn(struct client *c, uint64_t now)
 		start(c, &c->brief, now);
 	}
 	if (may_start(c, &c->held) && (c->load->strict || prng_once_in(&c->prng, HELD_ONE_IN))) {
-		c->held.until_ns = now + HELD_MIN_NS + prng_below(&c->prng, HELD_MAX_NS);
+		c->held.until_ns = now + HELD_MIN_NS +
+				   prng_below(&c->prng, c->domid ? GUEST_HELD_MAX_NS : HELD_MAX_NS);
+		c->held.let_go = false;
 		c->held.version = c->held_version + 1;
 		start(c, &c->held, now);
 	}
@@ -124,6 +127,10 @@ static bool may_lose(struct client *c, const struct expect *e, int err)
 {
 	if (err == EAGAIN && e->type == XS_TRANSACTION_END && e->kind == EXPECT_SHORT) {
 		c->load->conflicts++;
+		return true;
+	}
+	if (err == EAGAIN && e->type == XS_TRANSACTION_END && c->held.let_go) {
+		c->load->lost++;
 		return true;
 	}
 	if (!c->load->strict && (err == ENOENT || err == EAGAIN || err == EBUSY)) {
@@ -216,12 +223,16 @@ static void held_reply(struct client *c, const struct message *m, uint64_t now)
 		t->state = TXN_OPEN;
 		break;
 	case TXN_READING:
-		if (m->head.len != strlen(value) || memcmp(m->body, value, m->head.len))
+		t->let_go = m->head.len != strlen(value) || memcmp(m->body, value, m->head.len);
+		/* a guest's may be let go of (TXN_RETAINED_MAX): it must not be committed then */
+		if (t->let_go && !c->domid)
 			client_fail(c, "held open, it reads %.*s, not %s", (int)m->head.len,
 				    m->body, value);
 		end(c, t);
 		break;
 	default:
+		if (t->let_go)
+			client_fail(c, "committed, but it read something else than %s", value);
 		t->state = TXN_IDLE;
 		c->held_version = t->version;
 		c->load->held++;
