@@ -5,6 +5,7 @@ only compute go on beside the others, at the lowest priority: most tests wait fo
 the time. The last line is 'N passed, N failed' (and ', N skipped'); the exit status is 1 when a
 case failed."""
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -128,8 +129,10 @@ class Stage:
         for suite in but:
             argv += ['--no-suite', suite]
         log = os.path.join(ROOT, build, 'meson-logs', f'{self.name}.junit.xml')
-        if os.path.exists(log):
-            os.unlink(log)
+        each = log.replace('.junit.xml', '.json')
+        for old in (log, each):
+            if os.path.exists(old):
+                os.unlink(old)
         status, out = self.run(*argv, env=env)
         failed = self.tally.failed
         count = 0
@@ -143,10 +146,27 @@ class Stage:
                     name += f': {case.findtext("system-out") or "no reason given"}'
                 self.tally.add(name, result)
                 count += 1
-        if (status and self.tally.failed == failed) or count == 0:
-            self.tally.add(f'{self.name}: meson test: exit {status}, {count} cases', 'failed')
-        if self.tally.failed > failed:
-            self.tally.say('\n'.join(out.split('\n')[-200:]))
+        if status == 0 and count == 0:
+            self.tally.add(f'{self.name}: meson test: no cases', 'failed')
+        if status:
+            self.told(each)
+            if self.tally.failed == failed:
+                self.tally.say('\n'.join(out.split('\n')[-200:]))
+                self.tally.add(f'{self.name}: meson test: exit {status}, {count} cases', 'failed')
+
+    def told(self, log):
+        """What meson's log of one test a line knows of those that failed: a test that ended badly
+        or not at all is a case too, for each line of its TAP may be well."""
+        with contextlib.suppress(OSError), open(log, encoding='utf-8') as lines:
+            for test in map(json.loads, lines):
+                if test['result'] in ('OK', 'SKIP', 'EXPECTEDFAIL'):
+                    continue
+                out = test.get('stdout', '') + test.get('stderr', '')
+                if not re.search('^not ok', out, re.M):
+                    self.tally.add(f'{self.name}: {test["name"]}: {test["result"]}', 'failed')
+                self.tally.say(f'  {test["name"]}: {test["result"]}, {test["duration"]:.1f} s, '
+                               f'status {test["returncode"]}')
+                self.tally.say('\n'.join('  | ' + line for line in out.split('\n')[-60:]))
 
 
 class Lane(threading.Thread):

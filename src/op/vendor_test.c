@@ -127,7 +127,8 @@ static void a_quiesced_rings_page_is_had_and_put_as_it_is(void **state)
 	assert_memory_equal(had, w->hv.dom[5].page, sizeof(had));
 	memset(w->hv.dom[5].page, 0, sizeof(had));
 	memcpy(put + 2, had, sizeof(had));
-	((struct xenstore_domain_interface *)(void *)(put + 2))->server_features = 0;
+	memset(put + 2 + offsetof(struct xenstore_domain_interface, server_features), 0,
+	       sizeof(((struct xenstore_domain_interface *)0)->server_features));
 	ask_raw(w, WIRE_PUT_DOMAIN_RING, put, sizeof(put));
 	world_hear(w, m, WIRE_PUT_DOMAIN_RING);
 	assert_string_equal(w->answer, "OK|");
