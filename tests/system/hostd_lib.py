@@ -7,12 +7,14 @@
         h.kill(); h.start()
 """
 import os
+import select
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import threading
+import time
 import uuid
 
 import lib
@@ -219,3 +221,31 @@ def text(value):
 def string(value):
     octets = value.encode()
     return struct.pack(">I", len(octets)) + octets + b"\0" * (-len(octets) % 4)
+
+
+def waits_for_nothing(p):
+    """A virsh whose migration is over has only its main thread and its event loop's."""
+    try:
+        return len(os.listdir("/proc/%d/task" % p.pid)) == 2
+    except FileNotFoundError:
+        return False
+
+
+def migrated(p, said, nothing_s=5):
+    """The exit status of a virsh migrate, or "virsh hung" for one that is killed since it would
+    never end: a migration that fails before virsh 9.0 has begun to wait for it is waited for, for
+    ever. nothing_s: longer than a daemon is stopped that it connects to; said: a function, what to
+    tell where no answer comes."""
+    since = time.monotonic()
+    end = since + lib.TIMEOUT
+    while p.poll() is None:
+        now = time.monotonic()
+        if not waits_for_nothing(p):
+            since = now
+        if now > since + nothing_s:
+            p.kill()
+            p.wait()
+            return "virsh hung"
+        assert now < end, "no answer: %s\n%s" % (" ".join(p.args), said())
+        select.select([], [], [], 0.005)
+    return p.returncode

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402
 from lib import equal  # noqa: E402
 import hosts  # noqa: E402
+from hostd_lib import migrated  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 GUESTS = int(os.environ.get("GUESTS", "3"))
@@ -111,30 +112,6 @@ def said(pair):
     return "\n".join(texts)
 
 
-def talks(p):
-    """Whether it has a connection still."""
-    with contextlib.suppress(OSError):
-        return any(os.readlink("/proc/%d/fd/%s" % (p.pid, fd)).startswith("socket:")
-                   for fd in os.listdir("/proc/%d/fd" % p.pid))
-    return False
-
-
-def ended(p, pair):
-    """How the client ended. libvirt 9.0's virsh does not where its job failed before it began to
-    watch it: its connections are closed then, its worker is gone, and it watches for ever."""
-    silent = 0
-    for _ in range(lib.TIMEOUT):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return p.wait(1)
-        silent = 0 if talks(p) else silent + 1
-        if silent == 10:
-            break
-    p.kill()
-    p.wait()
-    assert silent, "no answer: %s\n%s" % (" ".join(p.args), said(pair))
-    return "virsh hung"
-
-
 def real_guests_migrate_both_ways_under_faults():
     why = hosts.usable() or (None if os.access(hosts.EMULATOR, os.X_OK) else
                              "qemu-system-x86_64 is not installed")
@@ -153,7 +130,7 @@ def real_guests_migrate_both_ways_under_faults():
             for _ in range(r.randrange(1, 4)):
                 wait(r.random() * 0.6)
                 faults.append(disturb(r, (a, b), clients))
-            ends = [ended(p, (a, b)) for p in clients]
+            ends = [migrated(p, lambda: said((a, b))) for p in clients]
             quiet((a, b), guests)
             print("# round %d: %s; virsh: %s; %d on a" % (n, ", ".join(faults), ends,
                                                          len(names(a))))

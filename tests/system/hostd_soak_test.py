@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402
-from hostd_lib import Hostd  # noqa: E402
+from hostd_lib import Hostd, migrated  # noqa: E402
 from lib import equal, peers  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "4"))
@@ -143,11 +143,7 @@ def moved(h, name):
 
 
 def ended(p, a, b):
-    try:
-        return p.wait(lib.TIMEOUT)
-    except subprocess.TimeoutExpired as e:
-        raise AssertionError("%s\n%s\n%s" % (" ".join(p.args), a.log()[-6000:],
-                                             b.log()[-6000:])) from e
+    return migrated(p, lambda: "%s\n%s" % (a.log()[-6000:], b.log()[-6000:]))
 
 
 def guests_migrate_both_ways_under_faults():
