@@ -357,6 +357,7 @@ int migration_open(struct host *h)
 	m->run_ids.key_len = sizeof(struct mig_id);
 	list_init(&m->questions);
 	list_init(&m->laters);
+	list_init(&m->steps);
 	list_init(&m->p2ps);
 	uv_timer_init(h->loop, m->timer);
 	m->timer->data = h;
@@ -374,6 +375,7 @@ void migration_close(struct host *h)
 		return;
 	migration_drop_questions(h);
 	migration_drop_laters(h);
+	step_drop_all(h);
 	p2p_drop_all(h);
 	list_for_each(r, &m->runs, link)
 		run_free(r);

@@ -55,6 +55,7 @@ struct migration {
 	struct list runs;
 	struct idtree run_ids;
 	struct list laters;	  /* what callbacks of the store are given: migration_run.c */
+	struct list steps;	  /* under way: migration_step.c */
 	struct list p2ps;	  /* this daemon as the client: p2p.c */
 	struct list questions;	  /* after a restart: migration_found.c */
 	struct uv_timer_s *timer; /* owned by the loop once it is closed */
@@ -111,6 +112,7 @@ void migration_reply(struct host *h, const struct mig_effect *e);
  * they have to be done.
  */
 struct step {
+	struct list link; /* of the migration's steps: freed with it at the latest */
 	struct run *run; /* borrowed; NULL: gone meanwhile */
 	struct host *host;
 	struct mig_id id;
@@ -123,5 +125,8 @@ struct step {
 void step_begin(struct run *r, const struct mig_row *row, void (*act)(struct step *s));
 /* Releases the guest and frees the step. */
 void step_end(struct step *s);
+/* The daemon ends, and what they wait for never comes: the next one finds in the journal what is to
+ * be done. */
+void step_drop_all(struct host *h);
 
 #endif

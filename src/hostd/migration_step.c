@@ -2,7 +2,7 @@
 /*
  * Steps of a migration that change a guest. Invariant: a step's act is called exactly once, with
  * the guest taken, or with none where there is none any more, unless the daemon ends before;
- * whatever act began, step_end is called once after it.
+ * whatever act began, step_end is called once after it, unless the daemon ends before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,13 +12,19 @@
 #include "base/log.h"
 #include "hostd/migration.h"
 
+static void step_free(struct step *s)
+{
+	list_remove(&s->link);
+	free(s);
+}
+
 static void on_granted(void *data, struct dom *d, int code, const char *why)
 {
 	struct step *s = data;
 
 	(void)why;
 	if (code) { /* the daemon ends: the next one finds in the journal what has to be done */
-		free(s);
+		step_free(s);
 		return;
 	}
 	s->dom = d;
@@ -34,6 +40,8 @@ void step_begin(struct run *r, const struct mig_row *row, void (*act)(struct ste
 		hostd_fail(r->host, FAULT(-ENOMEM));
 		return;
 	}
+	list_init(&s->link);
+	list_append(&r->host->migration->steps, &s->link);
 	s->host = r->host;
 	s->id = r->id;
 	s->run = r;
@@ -49,5 +57,13 @@ void step_end(struct step *s)
 {
 	if (s->dom)
 		dom_release(s->host, s->dom);
-	free(s);
+	step_free(s);
+}
+
+void step_drop_all(struct host *h)
+{
+	struct step *s;
+
+	list_for_each(s, &h->migration->steps, link)
+		step_free(s);
 }

@@ -29,6 +29,7 @@ Sim(dir): create shutdown resume kill destroy info list; guests and toolstacks w
 The build folder is DROVER_BUILD or build/ beside this source tree: it holds
 tests/peers/xenshim.so, tests/peers/libdroversim.so and drover-xenstored.
 """
+import contextlib
 import ctypes
 import os
 import resource
@@ -158,8 +159,9 @@ class Daemon:
         return env
 
     def start(self, timeout=20):
-        if os.path.exists(self.socket):
-            os.unlink(self.socket)
+        for name in (self.socket, self.run + "/pid"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 self.prefix + self.command() + self.args, env=self.environment(), stdout=out,
@@ -169,7 +171,7 @@ class Daemon:
         ended = os.pidfd_open(self.pid)
         try:
             deadline = time.monotonic() + timeout
-            while not self.accepts():
+            while not self.is_ready():
                 if select.select([ended], [], [], 0.005)[0]:
                     raise RuntimeError("%s ended:\n%s" % (self.kind, self.output()))
                 if time.monotonic() > deadline:
@@ -177,6 +179,14 @@ class Daemon:
                     raise RuntimeError("%s: no socket\n%s" % (self.kind, self.output()))
         finally:
             os.close(ended)
+
+    def is_ready(self):
+        """oxenstored writes its pid once it accepts already."""
+        if not self.accepts():
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            return self.kind != "ocaml" or os.path.getsize(self.run + "/pid") > 0
+        return False
 
     def accepts(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
