@@ -42,7 +42,7 @@ static int connect_to(int family, const struct sockaddr *sa, socklen_t len)
 		return -err;
 	if (connect(fd, sa, len))
 		err = errno;
-	if (err == EINPROGRESS || err == EAGAIN) {
+	if (err == EINPROGRESS) {
 		struct pollfd p = { .fd = fd, .events = POLLOUT };
 		int n = poll(&p, 1, (int)DATA_CONNECT_TIMEOUT_MS);
 
@@ -56,17 +56,29 @@ static int connect_to(int family, const struct sockaddr *sa, socklen_t len)
 		close(fd);
 		return -err;
 	}
-	if (family != AF_UNIX) /* the end of a guest is small, and is waited for */
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* the end of a guest is small, and is waited for */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }
 
+/* No descriptor tells when a socket file's queue has a place again: connect itself waits for it. */
 static int dial_unix(const struct data_uri *u)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct timeval limit = { .tv_sec = DATA_CONNECT_TIMEOUT_MS / 1000 }, none = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err = 0;
 
+	if (fd < 0)
+		return -errno;
 	memcpy(sa.sun_path, u->path, strlen(u->path) + 1);
-	return connect_to(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+	    connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)))
+		err = errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err == EAGAIN ? -ETIMEDOUT : -err;
 }
 
 static int dial_tcp(struct dial *d)

@@ -7,11 +7,13 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -122,6 +124,53 @@ static void a_source_gets_through_by_a_socket_file(void **state)
 	pass(s);
 }
 
+/* Whether a thread of ours is in connect(), as far as the system tells. */
+static bool connects(void)
+{
+	char path[300], text[32] = "";
+	DIR *dir = opendir("/proc/self/task");
+	bool found = !dir;
+
+	for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", e->d_name);
+		f = fopen(path, "re");
+		found = f && fgets(text, sizeof(text), f) && atoi(text) == SYS_connect;
+		if (f)
+			fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void a_queue_that_is_full_is_waited_for(void **state)
+{
+	struct scene *s = *state;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int full = socket(AF_UNIX, SOCK_STREAM, 0), first = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+
+	snprintf(s->uri, sizeof(s->uri), "unix://%s/m", s->dir);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/m", s->dir);
+	assert_int_equal(bind(full, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(full, 0), 0);
+	assert_int_equal(connect(first, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(
+		data_connect(&s->loop, s->uri, &s->id, on_connected, s, s->text, sizeof(s->text)),
+		0);
+	while (s->connected == -2 && !connects())
+		uv_run(&s->loop, UV_RUN_NOWAIT);
+	fd = accept(full, NULL, NULL);
+	run_until(s, &s->connected);
+	assert_string_equal(s->why, "");
+	assert_true(s->connected >= 0);
+	assert_int_equal(unlink(sa.sun_path), 0);
+	close(fd);
+	close(first);
+	close(full);
+}
+
 static int stranger(const struct scene *s, const void *octets, size_t len)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -200,6 +249,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_source_gets_through_by_tcp, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_source_gets_through_by_a_socket_file, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_queue_that_is_full_is_waited_for, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(strangers_are_let_go_and_the_source_gets_through,
 						setup, teardown),

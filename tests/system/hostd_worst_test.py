@@ -456,6 +456,46 @@ def a_daemon_ends_while_a_migration_waits_for_a_guest():
         until(lambda: not p.a.names("--all") and not p.b.processes(), "nothing is left")
 
 
+def a_daemon_ends_while_it_connects_to_where_a_guest_is_received():
+    for port_opens in (True, False):
+        with pair("--migration-address", "127.0.0.2") as p, socket.socket() as deaf:
+            p.create()
+            # b, which does not look names up, listens at its own address; a connects to this one.
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(1)
+            port = deaf.getsockname()[1]
+            with full(deaf):
+                virsh = client(p.a, "migrate", "--live", "--migrateuri",
+                               "tcp://localhost:%d" % port, "g", p.b.uri())
+                until(lambda: connects_to(port), "it connects")
+                p.a.process.send_signal(signal.SIGTERM)
+                until(lambda: "guests go on" in p.a.log(), "it is told to end")
+                if port_opens:
+                    deaf.accept()[0].close()
+                equal(p.a.process.wait(lib.TIMEOUT), 0)
+            end(virsh, 1)
+            p.a.start()
+            equal(p.a.state("g"), "running")
+            until(lambda: not p.b.processes(), "nothing is left there")
+            equal((p.a.names(), p.b.names()), (["g"], []))
+
+
+@contextlib.contextmanager
+def full(listening):
+    """A listening socket whose queue of one has no place for one more: who connects waits."""
+    with socket.socket() as first, socket.socket() as second:
+        for s in (first, second):
+            s.connect(listening.getsockname())
+        yield
+
+
+def connects_to(port):
+    """Whether somebody here has asked for a connection to the port and has no answer yet."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f]
+    return any(row[2].endswith(":%04X" % port) and row[3] == "02" for row in rows)
+
+
 @contextlib.contextmanager
 def stopped(daemon):
     pids = lib.family(daemon.pid)
@@ -488,6 +528,7 @@ CASES = [
     a_guest_goes_on_while_its_store_is_dead,
     what_a_dead_store_was_not_told_it_is_told_later,
     a_daemon_ends_while_a_migration_waits_for_a_guest,
+    a_daemon_ends_while_it_connects_to_where_a_guest_is_received,
 ]
 
 if __name__ == "__main__":
