@@ -61,10 +61,10 @@ def a_backend_that_never_answers(w):
 @case
 def a_backend_that_answers_just_in_time(w):
     with xl.Backend(w, 9, xl.Policy(after_s=1.2)):
-        took = seconds(w.drover, "config", "attach", "--backend-timeout", "2000", "7", "vbd", B)
+        took = seconds(w.drover, "config", "attach", "--backend-timeout", "20000", "7", "vbd", B)
         assert took >= 1.2
         equal(vdevs(w.settled()), ["xvda", "xvdb"])
-        w.drover("config", "detach", "--backend-timeout", "2000", "7", "vbd", "xvdb")
+        w.drover("config", "detach", "--backend-timeout", "20000", "7", "vbd", "xvdb")
     only_the_first(w)
 
 

@@ -226,8 +226,8 @@ def an_io_error_calls_it_off_where_that_was_asked_for():
     for flags, there in ((LIVE | ABORT_ON_ERROR, False), (LIVE, True)):
         with pair() as p:
             dom = p.conns[0].createXML(definition(
-                p.a, "g1", words="fill tick=20 ioerror=80").replace("'MiB'>4", "'MiB'>16"))
-            t, result = start_slow(p, dom, {"bandwidth": 8}, flags)
+                p.a, "g1", words="fill tick=20 ioerror=150").replace("'MiB'>4", "'MiB'>16"))
+            t, result = start_slow(p, dom, {"bandwidth": 4}, flags)
             t.join(lib.TIMEOUT)
             equal((len(result), bool(result and result[0][0])), (1, not there))
             equal(p.names(), [[], ["g1"]] if there else [["g1"], []])
@@ -240,10 +240,10 @@ def an_io_error_calls_it_off_where_that_was_asked_for():
 def a_slow_migration_is_hastened():
     with pair() as p:
         dom = p.conns[0].createXML(
-            definition(p.a, "g1", words="fill").replace("'MiB'>4", "'MiB'>16"))
+            definition(p.a, "g1", words="fill").replace("'MiB'>4", "'MiB'>64"))
         t, result = start_slow(p, dom)
         dom.migrateSetMaxSpeed(1000)
-        t.join(10)
+        t.join(40)      # in which there would not be sent 64 MiB, one a second
         equal(result, [(0, "")])
         equal(p.names(), [[], ["g1"]])
         p.quiet()

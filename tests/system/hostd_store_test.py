@@ -478,7 +478,7 @@ def a_store_that_hangs_ends_in_time():
             begun = time.monotonic()
             answers = here.ask("find", GUEST, ",", "find", OTHER, ",", "destroy", GUEST)
             equal([words[0] for words in answers], ["ETIMEDOUT"] * 3)
-            assert time.monotonic() - begun < 12, "it waited for longer than its limits"
+            assert time.monotonic() - begun < 30, "it waited for longer than its limits"
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)

@@ -18,7 +18,7 @@ import lib  # noqa: E402
 from lib import equal, peers, refusal, serves, until  # noqa: E402
 
 SEEDS = range(40)
-STALL_S = 2.0       # far below any wait for the other; generous to a busy machine
+STALL_S = 10.0      # far below any wait for the other; generous to a busy machine
 
 
 def header(kind, size, req_id=1, tx=0):

@@ -17,6 +17,7 @@ import inspect
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -242,6 +243,14 @@ def _shared(tap, functions):
         tap.case("the daemon ends well", stack.pop_all().close)
 
 
+def heed_signals():
+    """A test run by nohup, or in the background of a script, is started to ignore these, and so
+    would be all that it starts."""
+    for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(sig) == signal.SIG_IGN:
+            signal.signal(sig, signal.SIG_DFL)
+
+
 def main(doc, cases):
     parser = argparse.ArgumentParser(description=doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,6 +259,7 @@ def main(doc, cases):
     parser.add_argument("--iterations", type=int, default=100, help="of test-xenstore")
     parser.add_argument("--only", action="append", default=[], metavar="FUNCTION")
     parser.parse_args(namespace=options)
+    heed_signals()
     tap, shared = Tap(), []
     for case in cases:
         function, arguments = case if isinstance(case, tuple) else (case, None)
