@@ -320,7 +320,11 @@ int domain_connect_dom0(struct domain_table *t, uint32_t dom0_port)
 	r = domain_map_dom0(t, dom0_port, &page, &port);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	return domain_connect_ring(t, domain_find(t, 0), page, port);
+	r = domain_connect_ring(t, domain_find(t, 0), page, port);
+	/* until it was notified once, its kernel starts none of its backends */
+	if (!r)
+		t->hv->ops->evtchn_notify(t->hv, port);
+	return r;
 }
 
 /* Bound anew: the page stays the guest's, everything half done is dropped. */

@@ -260,9 +260,27 @@ static void an_introduction_without_memory_leaves_nothing_bound_or_mapped(void *
 	}
 }
 
+/* A Linux in domain 0 starts xenbus, and its backends with that, at the first notification. */
+static void domain_0_is_notified_before_it_asked_for_anything(void **state)
+{
+	struct host *h = host_new();
+
+	(void)state;
+	h->hv.dom[0].page = calloc(1, sizeof(*h->hv.dom[0].page));
+	assert_non_null(h->hv.dom[0].page);
+	assert_int_equal(domain_connect_dom0(&h->domains, 0), 0);
+	assert_int_equal(h->hv.notified, 1);
+	host_run(h);
+	say(h, 0, 1, "x", 0);
+	host_run(h);
+	assert_int_equal(h->n_requests, 1);
+	host_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(domain_0_is_notified_before_it_asked_for_anything),
 		cmocka_unit_test(an_introduction_is_told_of_once),
 		cmocka_unit_test(what_cannot_be_introduced_changes_nothing),
 		cmocka_unit_test(the_same_introduction_again_lets_a_half_read_request_go_on),

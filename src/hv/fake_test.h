@@ -21,6 +21,7 @@
 
 #define FAKE_DOMAINS 16u
 #define FAKE_PORTS 64u
+#define FAKE_DOM0_PORT 7u
 
 struct fake_domain {
 	bool exists, dying, shutdown, changed;
@@ -156,10 +157,14 @@ static inline void fake_unmask(struct hv *hv, uint32_t port)
 
 static inline int fake_dom0_ring(struct hv *hv, void **page, uint32_t *port)
 {
-	(void)hv;
-	(void)page;
-	(void)port;
-	return -ENOENT;
+	struct fake_domain *dom0 = &fake_of(hv)->dom[0];
+
+	if (!dom0->page)
+		return -ENOENT;
+	*port = FAKE_DOM0_PORT;
+	dom0->maps++;
+	*page = dom0->page;
+	return 0;
 }
 
 static inline void fake_init(struct fake_hv *f)
