@@ -141,6 +141,11 @@ static void stored(void *data, int err, const char *why, int domid)
 		start_failed(op, life_code(err), why);
 		return;
 	}
+	/* Its end waits for the store after us, and would find a process that nobody ends. */
+	if (op->dom->ending) {
+		start_failed(op, RPC_ERR_OPERATION_ABORTED, "it was ended before it began");
+		return;
+	}
 	op->dom->domid = domid;
 	start_process(op);
 }

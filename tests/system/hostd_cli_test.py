@@ -12,11 +12,14 @@ import signal
 import struct
 import subprocess
 import sys
+import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402
 from hostd_lib import HOSTD, PROGRAM, REPLY, STREAM, Hostd, string  # noqa: E402
 from lib import equal  # noqa: E402
+
+CONNECT_GET_HOSTNAME, DOMAIN_DESTROY = 59, 12
 
 
 def has(text, *words):
@@ -142,6 +145,30 @@ def a_restart_asked_for_by_the_definition_is_made(d):
         h.virsh("create", h.xml("g1", "poweroff=5", "<on_poweroff>restart</on_poweroff>"))
         lib.until(lambda: [t[0] for t in h.ticks("g1")].count("START") > 1, "a second start")
         lib.until(lambda: h.state("g1") in ("running", "shut off"), "it runs")
+
+
+def a_guest_that_waits_for_the_store_to_be_restarted_is_destroyed(d):
+    with Hostd(d) as h, h.connect() as c:
+        path = h.xml("g1", "poweroff=5", "<on_poweroff>restart</on_poweroff>")
+        h.virsh("create", path, "--paused")
+        c.open()
+        pids = lib.family(d.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            h.virsh("resume", "g1")
+            # its end is not waited for longer than some seconds, its next start neither
+            lib.until(lambda: "is started again" in h.log(), "a restart")
+            c.sock.sendall(c.frame(DOMAIN_DESTROY, string("g1") + uuid.uuid5(
+                uuid.NAMESPACE_DNS, "g1").bytes + struct.pack(">i", -1)))
+            c.call(CONNECT_GET_HOSTNAME)    # answered first: the other waits
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        equal(c.read()[3:], (0, b""))
+        lib.until(lambda: not h.processes(), "no process is left")
+        equal((h.names("--all"), os.listdir(h.dir + "/run")), ([], ["autostarted"]))
+        equal(in_store(d, "g1"), None)
 
 
 class Told:
@@ -502,6 +529,7 @@ CASES = [
     a_guest_that_dies_is_told_of,
     a_guest_that_is_deaf_is_destroyed,
     a_restart_asked_for_by_the_definition_is_made,
+    a_guest_that_waits_for_the_store_to_be_restarted_is_destroyed,
     events_are_told,
     a_restarted_daemon_finds_its_guests,
     a_guest_that_ends_while_no_daemon_is_there_is_cleaned_up,
