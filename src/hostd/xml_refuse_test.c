@@ -447,6 +447,38 @@ static void what_xen_cannot_have_is_refused_by_its_element(void **state)
 	}
 }
 
+/* As libvirt has it: only a block device is the kernel's. */
+static void a_disk_is_given_the_backend_that_its_driver_names(void **state)
+{
+	static const struct {
+		const char *disk, *want;
+	} rows[] = {
+		{ "<disk type='block'><source dev='/a'/>", "\"phy\"" },
+		{ "<disk><source file='/a'/>", "\"qdisk\"" },
+		{ "<disk><driver name='file'/><source file='/a'/>", "\"qdisk\"" },
+		{ "<disk><driver name='tap'/><source file='/a'/>", "\"tap\"" },
+		{ "<disk type='block'><driver name='qemu'/><source dev='/a'/>", "\"qdisk\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char disk[256], text[1024], why[XML_ERROR_MAX], *json = NULL;
+		struct guest_def *def;
+		const char *found;
+		size_t len;
+
+		(void)snprintf(disk, sizeof(disk), "%s<target dev='xvda'/></disk>", rows[i].disk);
+		(void)snprintf(text, sizeof(text), frame, "xen", "linux", "", disk);
+		def = test_parse(text);
+		assert_int_equal(xl_config_print(def, &json, &len, why, sizeof(why)), 0);
+		found = strstr(json, "\"backend\"");
+		assert_non_null(found);
+		assert_ptr_equal(strstr(found, rows[i].want), found + strlen("\"backend\": "));
+		free(json);
+		def_free(def);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +491,7 @@ int main(void)
 		cmocka_unit_test(uuid_and_macs_are_made_up),
 		cmocka_unit_test(another_machine_is_told_by_what_differs),
 		cmocka_unit_test(what_xen_cannot_have_is_refused_by_its_element),
+		cmocka_unit_test(a_disk_is_given_the_backend_that_its_driver_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -318,7 +318,8 @@ static const char *disk_format(struct making *m, const struct def_disk *d)
 
 static const char *disk_backend(const struct making *m, const struct def_disk *d)
 {
-	if (!is_xen(m) || !d->driver || !strcmp(d->driver, "qemu"))
+	/* a "file" was dom0's loop device in its time, and is QEMU's to libvirt since */
+	if (!is_xen(m) || !d->driver || !strcmp(d->driver, "qemu") || !strcmp(d->driver, "file"))
 		return "qdisk";
 	return strcmp(d->driver, "tap") ? "phy" : "tap";
 }

@@ -35,6 +35,7 @@ done
 mkdir -p /dev/pts /run/xen /run/xenstored /run/lock /var/log/xen/console
 mount -t devpts devpts /dev/pts
 ln -sf /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/0 /dev/stdin
 for m in $(cat /lab/mods/order); do
 	insmod /lab/mods/$m || echo "dom0: no module $m"
 done

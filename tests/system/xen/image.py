@@ -33,7 +33,7 @@ UNUSED_S = 7 * 24 * 3600        # what an older list of packages gave is removed
 XEN_BIN = "/usr/lib/xen-%s/bin" % XEN_VERSION
 
 PACKAGES = """
-    bash busybox-static dash libc6 libgcc-s1 python3 python3-pyxs socat strace
+    bash busybox-static dash iproute2 libc6 libgcc-s1 python3 python3-pyxs socat strace util-linux
     linux-image-amd64 linux-image-cloud-amd64
     libcurl3-gnutls libgnutls30 libjson-c5 libseccomp2 libsqlite3-0 libsystemd0 libtirpc3 libuuid1
     liblz4-1 libuv1 libxml2 libyajl2
@@ -46,6 +46,7 @@ BOOT_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "overlay"]
 MODULES = ["virtio_console", "virtio_net", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
            "xen-privcmd", "xenfs"]
 MORE_MODULES = ["xen-blkback", "xen-netback", "bridge", "loop", "tun"]
+GUEST_MODULES = ["xen-blkfront", "xen-netfront"]
 
 # No test reads them, and they would be most of the image.
 DROPPED = ["boot", "lib/modules", "usr/share/doc", "usr/share/man", "usr/share/locale",
@@ -243,10 +244,14 @@ def busybox(initrd, sysroot):
     initrd.link("bin/sh", "busybox")
 
 
-def guest_initrd(sysroot):
-    """What a Linux guest has: busybox and xenstore's clients. A test appends what it wants run."""
+def guest_initrd(sysroot, release):
+    """What a Linux guest has: busybox, xenstore's clients, and in /mods the drivers of its
+    devices. A test appends what it wants run."""
     initrd = Cpio()
     busybox(initrd, sysroot)
+    initrd.folder("mods")
+    for path in modules(sysroot + "/lib/modules/" + release, GUEST_MODULES):
+        initrd.add("mods/" + os.path.basename(path), read(path))
     for name in ("lib", "lib64", "lib/x86_64-linux-gnu", "usr", "usr/bin"):
         initrd.folder(name)
     libraries = sysroot + "/lib/x86_64-linux-gnu"
@@ -272,7 +277,7 @@ def lay_out(sysroot, release, guest, out):
     write(out.xen, gzip.decompress(read(sysroot + "/boot/xen-%s-amd64.gz" % XEN_VERSION)))
     write(out.kernel, vmlinux(sysroot, release))
     write(sysroot + "/guest/vmlinux", vmlinux(sysroot, guest))
-    write(sysroot + "/guest/base.cpio", guest_initrd(sysroot))
+    write(sysroot + "/guest/base.cpio", guest_initrd(sysroot, guest))
     write(sysroot + "/etc/passwd", PASSWD)
     write(sysroot + "/etc/group", GROUP)
     write(sysroot + "/etc/hosts", "127.0.0.1 localhost\n10.9.0.1 a\n10.9.0.2 b\n")
