@@ -164,6 +164,7 @@ static void do_changed(struct host *h, const struct mig_effect *e)
 	end_job(h, run, row);
 	if (row->phase == MIG_DONE) {
 		peers_unfollow(h->migration->peers, &e->id);
+		run_keep_remove(run);
 		run_free(run);
 	}
 }
@@ -258,6 +259,8 @@ static void restore_run(void *data, const struct mig_row *row)
 		return;
 	run->restored = true;
 	run_set_dom(run, dom_find_uuid(&h->doms, row->uuid));
+	if (row->side == MIG_SOURCE)
+		run_keep_read_suspended(run);
 }
 
 static int restore(struct host *h)
@@ -272,6 +275,9 @@ static int restore(struct host *h)
 	if (r)
 		return r;
 	migrator_each(h->migrator, restore_run, h);
+	r = migration_keep_open(h);
+	if (r)
+		return r;
 	migration_ask_found(h);
 	migration_sweep(h);
 	return h->failed;

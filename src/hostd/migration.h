@@ -41,7 +41,8 @@ struct run {
 	bool joined;		   /* the store knows the domain that libxl has restored */
 	struct run_held *held;	   /* owned: an import that waits for that */
 	struct guest_def *def;	   /* owned, until a process was started for it */
-	struct guest_def *persist; /* owned: to be defined here; NULL: what runs */
+	struct guest_def *persist; /* owned: to be defined here; NULL: what runs, or nothing */
+	bool kept;		   /* it may be in a file: migration_keep.c */
 	uint16_t domid;		   /* the source's; 0: none */
 	char *uri_in;		   /* owned: where the client wants it; NULL: nothing was said */
 	char uri_out[DATA_URI_MAX];
@@ -93,6 +94,21 @@ void run_held_free(struct run_held *held); /* accepts NULL */
 void run_own(struct run *r, const struct mig_effect *e);
 void run_resume(struct run *r, const struct mig_effect *e);
 void run_destroy(struct run *r, const struct mig_effect *e);
+
+/*
+ * What a destination is to define, durably: migration_keep.c. r->persist into its file; < 0: the
+ * system's error, logged. Harmless where there is no file.
+ */
+int run_keep_write(struct run *r);
+void run_keep_remove(struct run *r);
+/*
+ * Source: that its user has paused the guest while it is sent, or lets it run again: also for a
+ * daemon that comes later. What it said is read into r->suspended.
+ */
+void run_keep_suspended(struct run *r, bool suspended);
+void run_keep_read_suspended(struct run *r);
+/* After a restart, once all runs are there: their files are read, others' removed. < 0: logged. */
+int migration_keep_open(struct host *h);
 
 /*
  * After a restart: migrator_found follows for each that this host was to receive, once the store

@@ -40,17 +40,42 @@ static int define_here(struct host *h, struct run *run, struct dom *d)
 		log_error("domain %s: it has moved here, but cannot be defined", d->name);
 		return r;
 	}
+	if (run)
+		run_keep_remove(run);
 	def_free(d->persistent);
 	d->persistent = TAKE(def);
 	event_lifecycle(h, d, EVENT_DEFINED, had ? EVENT_DEFINED_UPDATED : EVENT_DEFINED_ADDED);
 	return 0;
 }
 
+/*
+ * The definition that moved, for a guest of which there may be nothing else: one that is OFFLINE,
+ * or whose host lost its power when it was its own. 0, or an errno: logged, or certain to be told.
+ */
+static int define_moved(struct step *s)
+{
+	const char *name = s->row.new_name[0] ? s->row.new_name : s->row.guest;
+	struct host *h = s->host;
+	struct dom *d = dom_find_uuid(&h->doms, s->row.uuid);
+	bool is_new = !d;
+	int r = 0;
+
+	if (!d && s->run && s->run->persist)
+		r = dom_new(&h->doms, s->row.uuid, name, &d);
+	if (!r && !d)
+		r = -ENOENT; /* what was prepared cannot be had any more */
+	if (!r)
+		r = define_here(h, s->run, d);
+	if (r && d && is_new)
+		dom_remove(&h->doms, d);
+	return r;
+}
+
 /* err: it has certainly not run one instruction here, and is to be given back. */
 static void own_end(struct step *s, int err, const char *why)
 {
-	if (!err && (s->row.flags & MIG_PERSIST_DEST) && s->dom)
-		define_here(s->host, s->run, s->dom); /* it runs here all the same */
+	if (!err && (s->row.flags & MIG_PERSIST_DEST) && define_moved(s))
+		log_error("domain %s: is this host's own, and is not defined here", s->row.guest);
 	migrator_running(s->host->migrator, &s->id, err, why);
 	hostd_wake(s->host);
 	step_end(s);
@@ -97,26 +122,11 @@ static void own_act(struct step *s)
 /* An OFFLINE migration: the definition is all there is. */
 static void own_definition(struct step *s)
 {
-	const char *name = s->row.new_name[0] ? s->row.new_name : s->row.guest;
-	struct host *h = s->host;
-	struct dom *d = dom_find_uuid(&h->doms, s->row.uuid);
-	bool is_new = !d;
-	int r = 0;
+	int r = define_moved(s);
 
-	if (s->run && s->run->def) {
-		def_free(s->run->persist);
-		s->run->persist = TAKE(s->run->def);
-		if (!d)
-			r = dom_new(&h->doms, s->row.uuid, name, &d);
-	}
-	if (!r && !d)
-		r = -ENOENT; /* what was prepared went with a former daemon */
-	if (!r)
-		r = define_here(h, s->run, d);
-	if (r && d && is_new)
-		dom_remove(&h->doms, d);
-	migrator_running(h->migrator, &s->id, r ? -EIO : 0, r ? "it cannot be defined here" : "");
-	hostd_wake(h);
+	migrator_running(s->host->migrator, &s->id, r ? -EIO : 0,
+			 r ? "it cannot be defined here" : "");
+	hostd_wake(s->host);
 	step_end(s);
 }
 

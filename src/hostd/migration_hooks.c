@@ -64,7 +64,7 @@ static int may(struct host *h, struct dom *d, enum hostd_change what, char *text
 		return 0;
 	if (owner_may(row, what)) {
 		if (run && (what == HOSTD_SUSPEND || what == HOSTD_RESUME))
-			run->suspended = what == HOSTD_SUSPEND;
+			run_keep_suspended(run, what == HOSTD_SUSPEND);
 		/* Before anything is touched: what may have been sent whole must not be asked for
 		 * while its owner is told that it is gone. */
 		if (run && what == HOSTD_DESTROY && d->guest)
@@ -122,7 +122,7 @@ static void io_error(struct host *h, struct run *run)
 
 	if (!row || row->side != MIG_SOURCE || !(row->flags & MIG_ABORT_ON_ERROR))
 		return;
-	run->suspended = true; /* it stays stopped here: it would meet the error again */
+	run_keep_suspended(run, true); /* here, too, it would meet the error again */
 	(void)migrator_abort(h->migrator, row->uuid, "the guest met an I/O error", text,
 			     sizeof(text));
 }

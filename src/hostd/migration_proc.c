@@ -244,6 +244,26 @@ static bool prepare_persist(struct call *c, const struct migration_args *a,
 	return rename_def(c, p, def->name);
 }
 
+/*
+ * What is to be defined here, durably, before Prepare is answered: from then on the source may
+ * undefine it, and either daemon be killed. 0, or an errno.
+ */
+static int prepare_keep(struct run *run, uint32_t flags)
+{
+	const struct dom *d = dom_find_uuid(&run->host->doms, run->uuid);
+	int r;
+
+	if (!(flags & MIG_PERSIST_DEST))
+		return 0;
+	if (!run->persist && (flags & MIG_OFFLINE || !d || !d->persistent)) {
+		run->persist = def_copy(run->def);
+		if (!run->persist)
+			return ENOMEM;
+	}
+	r = run->persist ? run_keep_write(run) : 0;
+	return r < 0 ? -r : r;
+}
+
 static void prepare_start(struct call *c, const struct mig_cookie *cookie,
 			  const struct migration_args *a, struct guest_def **def,
 			  struct guest_def **persist)
@@ -265,11 +285,19 @@ static void prepare_start(struct call *c, const struct mig_cookie *cookie,
 	if (!r) {
 		run->def = TAKE(*def);
 		run->persist = TAKE(*persist);
+		r = prepare_keep(run, a->flags);
+		if (r)
+			snprintf(text, sizeof(text),
+				 "what is to be defined here cannot be kept: %s", strerror(r));
+	}
+	if (!r) {
 		r = migrator_prepare(h->migrator, cookie, a->flags, a->dname, call_caller_id(c),
 				     call_id(c), text, sizeof(text));
 	}
-	if (r && run)
+	if (r && run) {
+		run_keep_remove(run);
 		run_free(run);
+	}
 	if (r)
 		call_fail(c, migration_refusal(r), "%s", r == ENOMEM ? "no memory" : text);
 }
