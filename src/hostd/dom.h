@@ -44,6 +44,7 @@ enum { /* reasons, by state */
        DOM_PAUSED_MIGRATION = 2,
        DOM_PAUSED_SAVE = 3,
        DOM_PAUSED_IOERROR = 5,
+       DOM_PAUSED_CRASHED = 10,
        DOM_PAUSED_STARTING_UP = 11,
        DOM_SHUTDOWN_USER = 1,
        DOM_SHUTOFF_UNKNOWN = 0,

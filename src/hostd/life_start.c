@@ -303,7 +303,8 @@ static void take_back(struct host *h, struct dom *d, struct guest_def *def, stru
 		life_set_state(h, d, DOM_PAUSED,
 			       d->incoming || vmm_guest_reason(guest) == VMM_MIGRATING
 				       ? DOM_PAUSED_MIGRATION
-				       : DOM_PAUSED_USER);
+			       : vmm_guest_reason(guest) == VMM_CRASHED ? DOM_PAUSED_CRASHED
+									: DOM_PAUSED_USER);
 	vmm_guest_set_data(guest, d);
 	life_take_id(d);
 	life_join(h, d);

@@ -106,10 +106,25 @@ static enum vmm_reason reason_of(const struct agent_status *st)
 	return st->reason < VMM_REASONS ? (enum vmm_reason)st->reason : VMM_FOUND;
 }
 
+/* Its process has lost what it knew of the guest, and leaves it as it is until it is destroyed. */
+static bool is_unknown(const struct agent_status *st)
+{
+	return st->state == AGENT_PAUSED && st->reason == VMM_CRASHED;
+}
+
+/* Once to each daemon, however many processes find it so. */
+static void log_unknown(const struct vmm_guest *g, const struct agent_msg *msg)
+{
+	if (is_unknown(&msg->status) && g->reason != VMM_CRASHED)
+		log_error("guest %s: %s: %s", g->name, g->dir, msg->text);
+}
+
 /* What a former daemon left: taken as it is, before anybody was told of the guest. */
 static void status_take(struct vmm_guest *g, const struct agent_status *st)
 {
 	g->state = state_of(st);
+	if (is_unknown(st))
+		g->reason = VMM_CRASHED;
 	g->domid = st->domid;
 	g->unaware = st->unaware;
 	g->received = st->received;
@@ -160,6 +175,7 @@ static void status_compare(struct agent_guest *s, const struct agent_msg *msg)
 	calls_end(s, -ECONNRESET, "the connection to the guest's process was lost");
 	if (st->stopped)
 		vmm_guest_stopped(g);
+	log_unknown(g, msg);
 	vmm_guest_enter(g, state_of(st), reason_of(st));
 	if (g->sending && !st->sending)
 		vmm_guest_sent(g, st->send_err, why_of(msg, st->send_err));
@@ -313,6 +329,7 @@ int agent_find(struct vmm_guest *g)
 		if (fd >= 0)
 			close(fd);
 		if (r == 0 && msg.type == AGENT_IS && msg.status.state < AGENT_STATES) {
+			log_unknown(g, &msg);
 			status_take(g, &msg.status);
 			return 0;
 		}

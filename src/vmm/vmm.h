@@ -45,7 +45,9 @@ enum vmm_reason {
 	VMM_MIGRATING, /* paused because it is being sent, or was received */
 	VMM_SHUTDOWN,  /* gone: the guest switched itself off */
 	VMM_REBOOTED,
-	VMM_CRASHED, /* gone: the guest, or its process, died */
+	/* Gone: the guest, or its process, died. Paused: it has crashed and is preserved, or its
+	 * process knows it no more, and leaves it as it is. */
+	VMM_CRASHED,
 	VMM_IO_ERROR,
 	VMM_FOUND, /* found again by vmm_open */
 	VMM_REASONS,

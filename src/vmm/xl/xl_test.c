@@ -155,6 +155,70 @@ static void a_process_that_dies_is_replaced(void **state)
 	assert_int_equal(vmm_guest_domid(s->guest), 1);
 }
 
+static void damage(const struct seen *s, const char *file)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", vmm_guest_dir(s->guest), file);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs("made 1", f) >= 0); /* cut short */
+	fclose(f);
+}
+
+static void is_unknown(struct seen *s, int domid, const char *file)
+{
+	int pid;
+
+	AWAIT(vmm_guest_reason(s->guest) == VMM_CRASHED);
+	assert_int_equal(vmm_guest_state(s->guest), VMM_PAUSED);
+	pid = vmm_guest_pid(s->guest);
+	CALL(s, vmm_resume(s->guest, on_done, s));
+	assert_int_equal(s->done_err, -EIO);
+	assert_non_null(strstr(s->why, file));
+	assert_int_equal(vmm_guest_pid(s->guest), pid);
+	assert_int_equal(domain_is(&pair->a, domid), 'r');
+	assert_int_equal(s->n_gone, 0);
+}
+
+/* Its process stays, and does nothing to the domain until that is to be destroyed. */
+static void a_damaged_file_leaves_the_domain_as_it_is(void **state)
+{
+	static const char *const files[] = { "domain", "config" };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct seen *s = guest_start_at(&pair->a, 1 + i, "", 0);
+		int domid = vmm_guest_domid(s->guest), pid;
+
+		damage(s, files[i]);
+		kill_process(s);
+		is_unknown(s, domid, files[i]);
+		kill_process(s);
+		is_unknown(s, domid, files[i]);
+		pid = vmm_guest_pid(s->guest);
+		host_close(&pair->a);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		host_open(&pair->a);
+		is_unknown(s, domid, files[i]);
+		guest_destroy(s);
+		assert_int_equal(domain_is(&pair->a, domid), '-');
+	}
+}
+
+static void a_damaged_file_of_no_domain_is_the_end(void **state)
+{
+	struct seen *s = guest_start_at(&pair->a, 1, "", VMM_START_INCOMING);
+
+	(void)state;
+	damage(s, "domain");
+	assert_int_equal(kill(vmm_guest_pid(s->guest), SIGKILL), 0);
+	AWAIT(s->n_gone == 1);
+	assert_int_equal(s->gone_why, VMM_CRASHED);
+}
+
 static void a_domain_that_is_destroyed_by_others_is_gone(void **state)
 {
 	struct seen *s = guest_start_at(&pair->a, 1, "", 0);
@@ -394,6 +458,8 @@ int main(void)
 		PAIR_TEST(a_guest_that_crashes_is_gone),
 		PAIR_TEST(a_guest_that_reboots_is_another_domain),
 		PAIR_TEST(a_process_that_dies_is_replaced),
+		PAIR_TEST(a_damaged_file_leaves_the_domain_as_it_is),
+		PAIR_TEST(a_damaged_file_of_no_domain_is_the_end),
 		PAIR_TEST(a_domain_that_is_destroyed_by_others_is_gone),
 		PAIR_TEST(a_half_made_domain_goes_with_the_process_that_made_it),
 		PAIR_TEST(one_that_is_destroyed_while_it_is_made_leaves_nothing),

@@ -78,6 +78,7 @@ struct xlguest {
 	uint32_t made; /* domid that libxl writes */
 	bool aborting;
 	bool rebooting; /* destroyed to be created anew */
+	bool unknown;	/* what is known of it cannot be read: it is left as it is (last_error) */
 	char end[16];	/* "": it goes on; else how it ends, once nothing else goes on */
 	char end_why[AGENT_TEXT_MAX];
 	uint64_t again_ms; /* 0: nothing is to be tried again */
@@ -86,7 +87,7 @@ struct xlguest {
 	struct agent_status status;
 	struct agent_options send_options;
 	struct agent_progress progress;
-	char last_error[AGENT_TEXT_MAX]; /* of sending or receiving */
+	char last_error[AGENT_TEXT_MAX]; /* of sending or receiving; or why it is unknown */
 	struct xlguest_pump *pump;	 /* NULL: nothing is being sent */
 	uint64_t begun_ms, stopped_ms, told_ms, told_octets;
 	bool wished;			/* for a number, of the domain that is being restored */

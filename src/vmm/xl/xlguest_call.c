@@ -134,9 +134,20 @@ static int do_send(struct xlguest *g, int fd, const struct agent_options *opt)
 }
 
 /* fd is taken. */
+static int refuse_unknown(struct xlguest *g, int fd)
+{
+	if (fd >= 0)
+		close(fd);
+	snprintf(g->log.error, sizeof(g->log.error), "%s", g->last_error);
+	return -EIO;
+}
+
+/* fd is taken. */
 static int do_call(struct xlguest *g, const struct agent_msg *msg, int fd)
 {
 	g->log.error[0] = '\0';
+	if (g->unknown && msg->type != AGENT_QUIT && msg->type != AGENT_LOOK)
+		return refuse_unknown(g, fd);
 	if (msg->type == AGENT_SEND)
 		return do_send(g, fd, &msg->options);
 	if (msg->type == AGENT_RECEIVE)

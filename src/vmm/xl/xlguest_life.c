@@ -17,6 +17,7 @@
 #include <xenctrl.h>
 #include <xen/hvm/params.h>
 
+#include "vmm/xl/xl_files.h"
 #include "vmm/xl/xlguest.h"
 
 #define LIBXL_STREAM_IDENT "LibxlFmt" /* docs/specs/libxl-migration-stream.pandoc, header */
@@ -420,7 +421,7 @@ void xlguest_domain_event(struct xlguest *g, const libxl_event *event)
 		xlguest_end(g, "destroyed", "the domain was destroyed");
 		return;
 	}
-	if (event->type != LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN)
+	if (event->type != LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN || g->unknown)
 		return;
 	switch (event->u.domain_shutdown.shutdown_reason) {
 	case LIBXL_SHUTDOWN_REASON_POWEROFF:
@@ -461,6 +462,35 @@ static void undo(struct xlguest *g, bool restoring)
 	record(g, g->record.domid < 0 ? XLGUEST_WAITING : XLGUEST_RESTORING, g->record.domid);
 }
 
+/*
+ * A file of ours is damaged, and will be however often it is read. What the domain is to be is not
+ * known, so it is left as it is, and told of as crashed, until it is destroyed.
+ */
+static int give_up(struct xlguest *g, const char *file, int err)
+{
+	int domid = domain_find(g);
+
+	if (domid < -1)
+		return -EIO;
+	snprintf(g->last_error, sizeof(g->last_error),
+		 "the file '%s' of its directory cannot be read (%s): %s", file, strerror(-err),
+		 domid < 0 ? "there is no domain of its uuid"
+			   : "its domain is left as it is until it is destroyed");
+	fprintf(stderr, "drover-xlguest: %s: %s\n", g->name, g->last_error);
+	if (domid < 0) {
+		xlguest_end_unmade(g, "failed", g->last_error);
+		return 0;
+	}
+	g->unknown = true;
+	g->record = (struct xlguest_record){ .phase = XLGUEST_CREATING, .domid = domid };
+	g->status.domid = domid;
+	g->status.state = AGENT_PAUSED;
+	g->status.reason = VMM_CRASHED;
+	/* whatever was under way with it has not come to its end */
+	g->status.send_err = g->status.receive_err = -EIO;
+	return xlguest_watch_death(g);
+}
+
 static int go_on(struct xlguest *g)
 {
 	bool was_sending = g->record.phase == XLGUEST_SENDING, is_suspended, is_paused;
@@ -470,9 +500,11 @@ static int go_on(struct xlguest *g)
 		xlguest_end(g, "destroyed", "the domain is gone");
 		return 0;
 	}
-	r = r ? r : xlguest_config_read(g, -1);
 	if (r < 0)
 		return r;
+	r = xlguest_config_read(g, -1);
+	if (r < 0)
+		return r == -ENOMEM ? r : give_up(g, XL_CONFIG_FILE, r);
 	g->status.domid = g->record.domid;
 	g->status.received = g->record.received;
 	g->status.state = is_suspended || is_paused ? AGENT_PAUSED : AGENT_RUNNING;
@@ -496,7 +528,7 @@ int xlguest_again(struct xlguest *g)
 		return 0;
 	}
 	if (r < 0)
-		return r;
+		return r == -ENOMEM ? r : give_up(g, XLGUEST_RECORD_FILE, r);
 	/* a number that was not written down yet, or one that another domain has by now */
 	if (g->record.phase != XLGUEST_MADE && g->record.phase != XLGUEST_SENDING) {
 		g->record.domid = domain_find(g);
