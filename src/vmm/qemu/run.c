@@ -160,8 +160,13 @@ void qemu_run_event(void *data, const char *name, struct json_object *event_data
 {
 	struct qemu_guest *qg = data;
 
-	if (!qg->synced)
-		return; /* it is in the answer to what was asked at first */
+	if (!qg->synced) {
+		/* All else is in query-status's answer, which is the last; this was asked before.
+		 */
+		if (!strcmp(name, "MIGRATION"))
+			qg->mig = qemu_mig_of(qmp_text(event_data, "status"));
+		return;
+	}
 	if (!strcmp(name, "SHUTDOWN"))
 		on_shutdown(qg, event_data);
 	else if (!strcmp(name, "STOP"))
