@@ -56,8 +56,9 @@ matrix: build
 		--write docs/fault-matrix.md
 
 # The hand-over between two daemons: the model's large questions, for as long as they take.
-model:
+model: build
 	tests/model/run.py --deep
+	tests/model/replay.py $(BUILD)/tests/migrate/migrate-replay --runs 3000
 
 asan:
 	tools/check.py --only asan

@@ -264,6 +264,7 @@ def stage_diff(stage):
 def stage_model(stage):
     # As meson would, but that each test would be a session of its own.
     stage.tap('tests/model/run.py')
+    stage.tap('tests/model/replay.py', 'build/tests/migrate/migrate-replay')
 
 
 def stage_system(stage):

@@ -38,24 +38,24 @@ inline hang_up()
 active proctype client()
 {
 	do
-	:: atomic { pc == 0 -> call_s(BEGIN_) }
-	:: atomic { pc == BEGIN_ && from_s == OK -> call_d(PREPARE_) }
-	:: atomic { pc == BEGIN_ && NO_S -> hang_up() }
+	:: atomic { pc == 0 -> SAY("c begin") call_s(BEGIN_) }
+	:: atomic { pc == BEGIN_ && from_s == OK -> SAY("c prepare") call_d(PREPARE_) }
+	:: atomic { pc == BEGIN_ && NO_S -> SAY("c hang up") hang_up() }
 #ifdef OFFLINE
-	:: atomic { pc == PREPARE_ && from_d == OK -> call_d(FINISH_) }
+	:: atomic { pc == PREPARE_ && from_d == OK -> SAY("c finish") call_d(FINISH_) }
 #else
-	:: atomic { pc == PREPARE_ && from_d == OK -> call_s(PERFORM_) }
+	:: atomic { pc == PREPARE_ && from_d == OK -> SAY("c perform") call_s(PERFORM_) }
 #endif
-	:: atomic { pc == PREPARE_ && NO_D -> cancelled = 1; call_s(CONFIRM_) }
+	:: atomic { pc == PREPARE_ && NO_D -> SAY("c confirm, cancelled") cancelled = 1; call_s(CONFIRM_) }
 #ifdef SHORT_CLIENT
-	:: atomic { pc == PERFORM_ && to_s == 0 -> hang_up() }
+	:: atomic { pc == PERFORM_ && to_s == 0 -> SAY("c hang up") hang_up() }
 #else
-	:: atomic { pc == PERFORM_ && from_s == OK -> call_d(FINISH_) }
-	:: atomic { pc == PERFORM_ && NO_S -> cancelled = 1; call_d(FINISH_) }
+	:: atomic { pc == PERFORM_ && from_s == OK -> SAY("c finish") call_d(FINISH_) }
+	:: atomic { pc == PERFORM_ && NO_S -> SAY("c finish, cancelled") cancelled = 1; call_d(FINISH_) }
 #endif
-	:: atomic { pc == FINISH_ && from_d == OK -> cancelled = 0; call_s(CONFIRM_) }
-	:: atomic { pc == FINISH_ && NO_D -> cancelled = 1; call_s(CONFIRM_) }
-	:: atomic { pc == CONFIRM_ && (from_s != 0 || !cs) -> hang_up() }
-	:: atomic { pc < OVER && FAULT -> SPEND; hang_up() }
+	:: atomic { pc == FINISH_ && from_d == OK -> SAY("c confirm") cancelled = 0; call_s(CONFIRM_) }
+	:: atomic { pc == FINISH_ && NO_D -> SAY("c confirm, cancelled") cancelled = 1; call_s(CONFIRM_) }
+	:: atomic { pc == CONFIRM_ && (from_s != 0 || !cs) -> SAY("c hang up") hang_up() }
+	:: atomic { pc < OVER && FAULT -> SPEND; SAY("c hang up") hang_up() }
 	od
 }

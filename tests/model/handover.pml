@@ -25,6 +25,27 @@
 #define FAULTS 3
 #endif
 
+/*
+ * TRACE, for a simulation: each step says its name, and what is not said on the way is told by the
+ * last line. Faults begin after AT of them, and are GAP apart. (tests/migrate/replay.c does the
+ * same steps with the code.)
+ */
+#ifdef TRACE
+#define SAY(step) printf("@"); printf(step); printf("\n"); steps++;
+#define END	  printf("@end %d %d %d %d %d\n", s_moved, d_moved, s_guest, d_guest, lost);
+short steps = 0;
+short next = AT;
+bit received = 0;
+#define RECEIVED received = 1;
+/* The code is stricter here: with an arbiter, STATE is said once all memory is there. */
+#define ALL_SENT (!ARB || received)
+#else
+#define ALL_SENT true
+#define SAY(step)
+#define END
+#define RECEIVED
+#endif
+
 /* ---- what outlives a crash ---- */
 
 #define NONE	    0
@@ -151,8 +172,13 @@ bit quiet = 0;
 #else
 #define READ_S(call) skip
 #define READ_D(call) skip
+#ifdef TRACE
+#define FAULT faults > 0 && steps >= next
+#define SPEND faults--; next = steps + GAP
+#else
 #define FAULT faults > 0
 #define SPEND faults--
+#endif
 /* Read: gone, or, a duplicate, still there. */
 #define TOOK(m)                                                                                    \
 	if                                                                                         \

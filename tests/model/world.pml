@@ -3,29 +3,32 @@
  * All that is nobody's choice: included by handover.pml. Guests' processes, the networks, the
  * arbiter, and the judge of how it ended.
  */
-#define LOSE(m) atomic { m && FAULT -> SPEND; m = 0 }
+#define LOSE(m, said) atomic { m && FAULT -> SPEND; SAY(said) m = 0 }
 
 active proctype guests()
 {
 	do
-	:: atomic { sending && s_guest == RUN -> s_guest = PAUSED }
-	:: atomic { sending && s_guest == PAUSED && d_guest == WAITS -> d_guest = FULL }
+	:: atomic { sending && s_guest == RUN -> SAY("g stops") s_guest = PAUSED }
+	:: atomic { sending && s_guest == PAUSED && d_guest == WAITS -> SAY("g is received") RECEIVED d_guest = FULL }
+#ifndef OFFLINE
 	:: atomic { /* D's process dies */
 		d_guest != GONE && d_guest != DEAD && FAULT -> SPEND;
+		SAY("g dies")
 		if
 		:: d_may_run -> lost = 1
 		:: else -> skip
 		fi;
 		d_guest = DEAD
 	}
+#endif
 	od
 }
 
 active proctype network()
 {
 	do
-	:: atomic { cs && pc < OVER && FAULT -> SPEND; cs = 0; from_s = 0 }
-	:: atomic { cd && pc < OVER && FAULT -> SPEND; cd = 0; from_d = 0 }
+	:: atomic { cs && pc < OVER && FAULT -> SPEND; SAY("c loses s") cs = 0; from_s = 0 }
+	:: atomic { cd && pc < OVER && FAULT -> SPEND; SAY("c loses d") cd = 0; from_d = 0 }
 	/* What was sent before the cut may still be read, or not. */
 	:: atomic { !cs && to_s != 0 -> to_s = 0 }
 	:: atomic { !cd && to_d != 0 -> to_d = 0 }
@@ -33,28 +36,28 @@ active proctype network()
 	:: atomic { s_up && to_s == 0 && again_s != 0 -> to_s = again_s }
 	:: atomic { d_up && to_d == 0 && again_d != 0 -> to_d = again_d }
 #else
-	:: LOSE(m_start)
-	:: LOSE(m_state)
-	:: LOSE(m_abort)
-	:: LOSE(m_commit)
-	:: LOSE(m_failed)
-	:: LOSE(m_question)
-	:: LOSE(m_taken)
-	:: LOSE(m_return)
-	:: LOSE(a_start_ok)
-	:: LOSE(a_start_no)
-	:: LOSE(a_state_ok)
-	:: LOSE(a_state_no)
-	:: LOSE(a_abort_ok)
-	:: LOSE(a_abort_owned)
-	:: LOSE(a_commit_granted)
-	:: LOSE(a_commit_no)
-	:: LOSE(a_failed_ok)
-	:: LOSE(a_failed_granted)
-	:: LOSE(a_question_granted)
-	:: LOSE(a_question_no)
-	:: LOSE(a_taken_ok)
-	:: LOSE(a_return_ok)
+	:: LOSE(m_start, "n loses start")
+	:: LOSE(m_state, "n loses state")
+	:: LOSE(m_abort, "n loses abort")
+	:: LOSE(m_commit, "n loses commit")
+	:: LOSE(m_failed, "n loses failed")
+	:: LOSE(m_question, "n loses question")
+	:: LOSE(m_taken, "n loses taken")
+	:: LOSE(m_return, "n loses return")
+	:: LOSE(a_start_ok, "n loses answer start")
+	:: LOSE(a_start_no, "n loses answer start")
+	:: LOSE(a_state_ok, "n loses answer state")
+	:: LOSE(a_state_no, "n loses answer state")
+	:: LOSE(a_abort_ok, "n loses answer abort")
+	:: LOSE(a_abort_owned, "n loses answer abort")
+	:: LOSE(a_commit_granted, "n loses answer commit")
+	:: LOSE(a_commit_no, "n loses answer commit")
+	:: LOSE(a_failed_ok, "n loses answer failed")
+	:: LOSE(a_failed_granted, "n loses answer failed")
+	:: LOSE(a_question_granted, "n loses answer question")
+	:: LOSE(a_question_no, "n loses answer question")
+	:: LOSE(a_taken_ok, "n loses answer taken")
+	:: LOSE(a_return_ok, "n loses answer return")
 #endif
 	od
 }
@@ -85,7 +88,7 @@ active proctype arbiter()
 	}
 #endif
 	:: atomic {
-		arbiter_up && q_s -> TOOK(q_s);
+		arbiter_up && q_s -> SAY("a serves s") TOOK(q_s);
 		if
 		:: key == KEY_S -> key = KEY_S1
 		:: else -> skip
@@ -96,7 +99,7 @@ active proctype arbiter()
 		fi
 	}
 	:: atomic {
-		arbiter_up && q_d -> TOOK(q_d);
+		arbiter_up && q_d -> SAY("a serves d") TOOK(q_d);
 		if
 		:: key == KEY_S -> key = KEY_D1
 		:: else -> skip
@@ -108,12 +111,12 @@ active proctype arbiter()
 	}
 	:: atomic { arbiter_up && FAULT -> SPEND; arbiter_up = 0 }
 #ifndef ANY
-	:: LOSE(q_s)
-	:: LOSE(q_d)
-	:: LOSE(a_s_yes)
-	:: LOSE(a_s_no)
-	:: LOSE(a_d_yes)
-	:: LOSE(a_d_no)
+	:: LOSE(q_s, "n loses s arbiter")
+	:: LOSE(q_d, "n loses d arbiter")
+	:: LOSE(a_s_yes, "n loses s arbiter")
+	:: LOSE(a_s_no, "n loses s arbiter")
+	:: LOSE(a_d_yes, "n loses d arbiter")
+	:: LOSE(a_d_no, "n loses d arbiter")
 #endif
 	od
 }
@@ -125,6 +128,7 @@ active proctype judge()
 {
 	atomic {
 		timeout -> quiet = 1;
+		END
 		assert(s_up && d_up && pc == OVER);	  /* every call was answered */
 		assert(s_guest == RUN || s_guest == GONE);	  /* no paused leftover */
 		assert(d_guest == RUN || d_guest == GONE);
