@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 from run import HERE, MISTAKES
 
@@ -77,13 +78,14 @@ def steps_of_model():
 
 
 def kept():
-    """(kind, mistake or '', steps) of runs.txt: "kind [MISTAKE]: step; step; …"."""
+    """(kind, mistake or '', steps) of runs.txt: "kind [MISTAKE]: step; step; …", lines that begin
+    with a space go on with the one before."""
     with open(RUNS, encoding='ascii') as f:
-        for line in f:
-            if not line.startswith('#'):
-                who, steps = line.rstrip('\n').split(': ', 1)
-                kind, _, mistake = who.partition(' ')
-                yield kind, mistake, steps.split('; ')
+        text = re.sub('^#.*\n', '', f.read(), flags=re.M)
+    for line in text.replace('\n ', ' ').splitlines():
+        who, steps = line.split(': ', 1)
+        kind, _, mistake = who.partition(' ')
+        yield kind, mistake, steps.split('; ')
 
 
 # ---- runs.txt anew ----
@@ -119,7 +121,9 @@ def keep(program, pool, n):
                 lines.append(f'{kind} {name}: {"; ".join(steps)}')
                 break
     with open(RUNS, 'w', encoding='ascii') as f:
-        f.write('# Runs of the model: written by replay.py --keep.\n' + '\n'.join(lines) + '\n')
+        f.write('# Runs of the model: written by replay.py --keep.\n')
+        for line in lines:
+            f.write(textwrap.fill(line, 100, subsequent_indent=' ') + '\n')
 
 
 class Tap:
