@@ -284,6 +284,7 @@ static void on_changed(void *data, struct vmm_guest *guest, enum vmm_state state
 			life_end(h, d,
 				 d->save && save_is_kept(d) ? DOM_SHUTOFF_SAVED
 				 : reason == VMM_SHUTDOWN   ? DOM_SHUTOFF_SHUTDOWN
+				 : reason == VMM_REBOOTED   ? DOM_SHUTOFF_SHUTDOWN
 				 : reason == VMM_BY_USER    ? DOM_SHUTOFF_DESTROYED
 							    : DOM_SHUTOFF_CRASHED);
 		break;

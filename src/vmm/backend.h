@@ -78,7 +78,10 @@ struct vmm_guest {
 struct vmm_backend {
 	const char *name; /* vmm_open's, and in a guest's directory */
 	unsigned int can; /* VMM_CAN_* */
-	size_t size;	  /* of vmm_priv */
+	/* Follows <on_poweroff>, <on_reboot> and <on_crash> also where they say "preserve"; all
+	 * follow "destroy" and "restart". */
+	bool preserves;
+	size_t size; /* of vmm_priv */
 	size_t guest_size;
 	/*
 	 * What the front gives a process that was asked to end; 0: VMM_QUIT_MS. With `outlives` it

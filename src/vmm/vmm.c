@@ -220,6 +220,34 @@ static int check_name(const struct guest_def *def, char *text, size_t room)
 	return 0;
 }
 
+/* What happens to a guest that ends by itself: what nobody would follow is not taken. */
+static int check_action(const struct vmm *v, const char *element, enum def_action action,
+			char *text, size_t room)
+{
+	if (action == DEF_DESTROY || action == DEF_RESTART ||
+	    (action == DEF_PRESERVE && v->be->preserves))
+		return 0;
+	snprintf(text, room, "<%s>%s is not supported: destroy%s restart are", element,
+		 action == DEF_PRESERVE ? "preserve" : "rename-restart",
+		 v->be->preserves ? ", preserve and" : " and");
+	return -EOPNOTSUPP;
+}
+
+static int check_actions(const struct vmm *v, const struct guest_def *def, char *text, size_t room)
+{
+	int r = check_action(v, "on_poweroff", def->on_poweroff, text, room);
+
+	r = r ? r : check_action(v, "on_reboot", def->on_reboot, text, room);
+	r = r ? r : check_action(v, "on_crash", def->on_crash, text, room);
+	/* one that is to end when it reboots has ended by itself, and would be started again */
+	if (r == 0 && def->on_reboot == DEF_DESTROY && def->on_poweroff == DEF_RESTART) {
+		snprintf(text, room,
+			 "<on_reboot>destroy with <on_poweroff>restart is not supported");
+		r = -EOPNOTSUPP;
+	}
+	return r;
+}
+
 int vmm_check(struct vmm *v, const struct guest_def *def, char *text, size_t room)
 {
 	int r = check_name(def, text, room);
@@ -234,7 +262,8 @@ int vmm_check(struct vmm *v, const struct guest_def *def, char *text, size_t roo
 		snprintf(text, room, "<vcpu> is not 1 to %u", DEF_VCPUS_MAX);
 		return -EINVAL;
 	}
-	return v->be->check(v, def, text, room);
+	r = check_actions(v, def, text, room);
+	return r < 0 ? r : v->be->check(v, def, text, room);
 }
 
 /* Everything of a new guest but its process. */

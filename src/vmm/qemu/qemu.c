@@ -374,6 +374,7 @@ const struct vmm_backend *qemu_backend(void)
 		.name = "qemu",
 		.can = VMM_CAN_LIVE | VMM_CAN_AUTO_CONVERGE | VMM_CAN_COMPRESS | VMM_CAN_BANDWIDTH |
 		       VMM_CAN_DOWNTIME | VMM_CAN_CANCEL | VMM_CAN_REBOOT,
+		.preserves = true,
 		.size = sizeof(struct qemu),
 		.guest_size = sizeof(struct qemu_guest),
 		.open = backend_open,

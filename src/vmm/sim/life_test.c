@@ -140,6 +140,53 @@ static void crashes_and_reboots_are_told(void **state)
 	assert_int_equal(vmm_guest_state(reboot->guest), VMM_RUNNING);
 }
 
+static void one_that_is_not_to_reboot_ends_instead(void **state)
+{
+	struct guest_def *def = def_of(1, "reboot=3");
+	struct seen *s = &pair->a.seen[1];
+
+	(void)state;
+	def->on_reboot = DEF_DESTROY;
+	assert_int_equal(vmm_start(pair->a.v, def, 0, 7, NULL, on_done, s, &s->guest), 0);
+	AWAIT(s->n_gone);
+	assert_int_equal(s->gone_why, VMM_SHUTDOWN);
+	assert_int_equal(s->n_rebooted, 0);
+	def_free(def);
+}
+
+static void an_action_that_nobody_follows_is_refused_by_its_name(void **state)
+{
+	static const struct {
+		enum def_action poweroff, reboot, crash;
+		const char *want;
+	} rows[] = {
+		{ DEF_DESTROY, DEF_RESTART, DEF_RESTART, NULL },
+		{ DEF_RESTART, DEF_RESTART, DEF_DESTROY, NULL },
+		{ DEF_DESTROY, DEF_DESTROY, DEF_DESTROY, NULL },
+		{ DEF_PRESERVE, DEF_RESTART, DEF_DESTROY, "<on_poweroff>preserve" },
+		{ DEF_DESTROY, DEF_PRESERVE, DEF_DESTROY, "<on_reboot>preserve" },
+		{ DEF_DESTROY, DEF_RESTART, DEF_PRESERVE, "<on_crash>preserve" },
+		{ DEF_RENAME_RESTART, DEF_RESTART, DEF_DESTROY, "<on_poweroff>rename-restart" },
+		{ DEF_DESTROY, DEF_RENAME_RESTART, DEF_DESTROY, "<on_reboot>rename-restart" },
+		{ DEF_DESTROY, DEF_RESTART, DEF_RENAME_RESTART, "<on_crash>rename-restart" },
+		{ DEF_RESTART, DEF_DESTROY, DEF_DESTROY, "<on_reboot>destroy with" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct guest_def *def = def_of(1, "");
+		char text[VMM_ERROR_MAX] = "";
+
+		def->on_poweroff = rows[i].poweroff;
+		def->on_reboot = rows[i].reboot;
+		def->on_crash = rows[i].crash;
+		assert_int_equal(vmm_check(pair->a.v, def, text, sizeof(text)),
+				 rows[i].want ? -EOPNOTSUPP : 0);
+		assert_ptr_equal(rows[i].want ? strstr(text, rows[i].want) : text, text);
+		def_free(def);
+	}
+}
+
 /* Its call ends, too, and with the reason. */
 static void a_call_to_a_guest_that_dies_meanwhile_fails(void **state)
 {
@@ -299,6 +346,8 @@ int main(void)
 		PAIR_TEST(a_shut_down_guest_is_gone_and_says_so),
 		PAIR_TEST(a_guest_that_does_not_answer_is_destroyed_all_the_same),
 		PAIR_TEST(crashes_and_reboots_are_told),
+		PAIR_TEST(one_that_is_not_to_reboot_ends_instead),
+		PAIR_TEST(an_action_that_nobody_follows_is_refused_by_its_name),
 		PAIR_TEST(a_call_to_a_guest_that_dies_meanwhile_fails),
 		PAIR_TEST(a_program_that_cannot_be_started_leaves_nothing),
 		PAIR_TEST(a_program_that_ends_at_once_fails_the_start),

@@ -85,6 +85,8 @@ static int spawn(struct vmm_guest *g, unsigned int flags, int listener)
 		arg(argv, &n, "--incoming", NULL);
 	if (flags & VMM_START_PAUSED)
 		arg(argv, &n, "--paused", NULL);
+	if (g->def->on_reboot == DEF_DESTROY)
+		arg(argv, &n, "--no-reboot", NULL);
 	r = vmm_spawn(g, program, argv, &listener, 1);
 	free(log);
 	return r;

@@ -71,6 +71,7 @@ struct simguest {
 	struct simguest_sender send;
 	int receive_fd;
 	struct sim_reader reader;
+	bool ends_at_reboot; /* as its definition says */
 	bool ended;
 	int exit_code;
 };

@@ -30,6 +30,7 @@ enum option_id {
 	OPT_WORDS,
 	OPT_INCOMING,
 	OPT_PAUSED,
+	OPT_NO_REBOOT,
 };
 
 static const struct option options[] = {
@@ -42,6 +43,7 @@ static const struct option options[] = {
 	{ "words", required_argument, NULL, OPT_WORDS },
 	{ "incoming", no_argument, NULL, OPT_INCOMING },
 	{ "paused", no_argument, NULL, OPT_PAUSED },
+	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ 0 },
 };
 
@@ -131,6 +133,9 @@ static bool options_read(struct simguest *g, struct start *start, int argc, char
 			break;
 		case OPT_PAUSED:
 			start->paused = true;
+			break;
+		case OPT_NO_REBOOT:
+			g->ends_at_reboot = true;
 			break;
 		default:
 			return false;

@@ -41,6 +41,10 @@ void simguest_enter(struct simguest *g, enum agent_state state, enum vmm_reason 
 
 void simguest_reboot(struct simguest *g)
 {
+	if (g->ends_at_reboot) {
+		simguest_end(g, "shutdown", 0);
+		return;
+	}
 	g->status.reason = VMM_REBOOTED;
 	simguest_log(g, "REBOOT");
 	simguest_tell(g, AGENT_CHANGED, 0, 0, "");
