@@ -30,9 +30,10 @@ static const struct hostd_parts parts = { .open = migration_open, .close = migra
 
 /*
  * Threads that look names up, connect, and wait for the destinations of migrations from peer to
- * peer: hosts that do not answer shall not keep others waiting.
+ * peer: hosts that do not answer shall not keep others waiting. They are there from the first such
+ * wait on, and cost little but their place: more than a host moves guests at once.
  */
-#define POOL_THREADS "16"
+#define POOL_THREADS "128"
 
 /* A connection is a descriptor, a guest is some: as many as the system lets us have. */
 static void raise_limits(void)

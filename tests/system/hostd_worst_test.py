@@ -23,6 +23,7 @@ from hostd_lib import Hostd  # noqa: E402
 from lib import equal, peers, until  # noqa: E402
 
 START, COMMIT, TAKEN = 1, 4, 6   # of the program between daemons
+DEAF = 20                        # hosts that do not answer
 ENV = dict(os.environ, LC_ALL="C")
 
 
@@ -175,21 +176,20 @@ def a_daemon_ends_although_a_peer_does_not_answer():
 def hosts_that_do_not_answer_keep_no_other_migration_waiting():
     with pair() as p, socket.socket(socket.AF_UNIX) as deaf, contextlib.ExitStack() as stack:
         deaf.bind(p.a.dir + "/deaf")
-        deaf.listen(20)
+        deaf.listen(DEAF)
         p.create()
-        clients = []
-        for i in range(8):
+        for i in range(DEAF):
             p.a.virsh("create", p.a.xml("g%d" % i))
-            clients.append(client(p.a, "migrate", "--live", "--p2p", "g%d" % i,
-                                  "xen+unix:///system?socket=%s/deaf" % p.a.dir))
+        clients = [client(p.a, "migrate", "--live", "--p2p", "g%d" % i,
+                          "xen+unix:///system?socket=%s/deaf" % p.a.dir) for i in range(DEAF)]
         for _ in clients:
             stack.enter_context(deaf.accept()[0])
         p.a.virsh("migrate", "--live", "g", p.b.uri())
-        equal([virsh.poll() for virsh in clients], [None] * 8)      # still wait: for 15 s
+        equal([virsh.poll() for virsh in clients], [None] * DEAF)   # still wait: for 15 s
         for virsh in clients:
             virsh.kill()
             end(virsh)
-        until(lambda: not any(busy(p.a, "g%d" % i) for i in range(8)), "all are aborted")
+        until(lambda: not any(busy(p.a, "g%d" % i) for i in range(DEAF)), "all are aborted")
 
 
 def what_is_given_back_is_not_called_moved_to_a_peer_to_peer_client():
