@@ -5,7 +5,9 @@
  */
 #include "hostd/migration_args.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 
@@ -13,6 +15,11 @@
 #include "hostd/settings.h"
 #include "rpc/error.h"
 #include "rpc/uri.h"
+
+static void text_freep(char **p)
+{
+	free(*p);
+}
 
 /* VIR_MIGRATE_*, by bit; those that are served have no reason. */
 static const struct {
@@ -207,6 +214,36 @@ bool migration_cookie_read(struct call *c, const rpc_cookie *cookie, bool needed
 		return false;
 	}
 	return true;
+}
+
+/*
+ * The cookie of Begin's reply. Where the guest is to be persistent at its destination it is to be
+ * defined there as it is here, and that need not be what runs. NULL: the call has failed, and what
+ * has begun is over.
+ */
+char *migration_begin_cookie(struct call *c, const struct dom *d, uint32_t flags,
+			     const struct mig_cookie *cookie, size_t *ret_len)
+{
+	CLEANUP(text_free) char *text = mig_cookie_print(cookie, ret_len);
+	CLEANUP(text_free) char *definition = NULL;
+	char why[256];
+	int r = text ? 0 : ENOMEM;
+
+	if (!r && flags & MIG_PERSIST_DEST && !(flags & MIG_OFFLINE) && d->persistent) {
+		r = -xml_print(d->persistent, -1, XML_INACTIVE | XML_SECURE, &definition);
+		if (!r)
+			r = mig_cookie_add(&text, ret_len, definition);
+	}
+	if (!r)
+		return TAKE(text);
+	(void)migrator_abort(call_host(c)->migrator, d->uuid, "its cookie cannot be made", why,
+			     sizeof(why));
+	if (r == E2BIG)
+		call_fail(c, RPC_ERR_OPERATION_FAILED,
+			  "domain '%s': its definition is too long to be carried along", d->name);
+	else
+		call_fail(c, RPC_ERR_NO_MEMORY, "no memory");
+	return NULL;
 }
 
 struct guest_def *migration_parse_xml(struct call *c, const char *name, const char *text)

@@ -46,6 +46,10 @@ int migration_refusal(int err);
  */
 bool migration_begin(struct call *c, struct dom *d, const struct migration_args *a,
 		     struct mig_cookie *ret, char **ret_xml);
+/* What Begin's reply carries, to be freed; NULL: the call has failed, and what has begun is over.
+ */
+char *migration_begin_cookie(struct call *c, const struct dom *d, uint32_t flags,
+			     const struct mig_cookie *cookie, size_t *ret_len);
 /* How, and where to, Perform is to send. */
 void migration_options(struct run *run, const struct dom *d, const struct migration_args *a,
 		       const char *uri);

@@ -105,19 +105,17 @@ static bool begin_check(struct call *c, struct dom *d, const struct migration_ar
 	return true;
 }
 
-static void begin_reply(struct call *c, const struct mig_cookie *cookie, char *xml)
+static void begin_reply(struct call *c, const struct dom *d, uint32_t flags,
+			const struct mig_cookie *cookie, char *xml)
 {
-	size_t len;
-	CLEANUP(text_free) char *text = mig_cookie_print(cookie, &len);
+	size_t len = 0;
+	CLEANUP(text_free) char *text = migration_begin_cookie(c, d, flags, cookie, &len);
 	struct rpc_begin_ret ret = { .xml = xml };
 
-	if (!text) {
-		call_fail(c, RPC_ERR_NO_MEMORY, "no memory");
-		return;
-	}
 	ret.cookie.rpc_cookie_val = text;
 	ret.cookie.rpc_cookie_len = (unsigned int)len;
-	call_reply(c, &ret);
+	if (text)
+		call_reply(c, &ret);
 }
 
 bool migration_begin(struct call *c, struct dom *d, const struct migration_args *a,
@@ -168,7 +166,7 @@ static void proc_begin(struct call *c, void *args)
 
 	if (d && migration_args_read(c, in->flags, &in->params, &a) &&
 	    migration_begin(c, d, &a, &cookie, &xml))
-		begin_reply(c, &cookie, xml);
+		begin_reply(c, d, a.flags, &cookie, xml);
 }
 
 /* ---- Prepare ---- */
@@ -224,19 +222,24 @@ static bool rename_def(struct call *c, struct guest_def *def, const char *name)
 	return true;
 }
 
-/* persistent_xml, or NULL; false: the call has failed. */
+/* persistent_xml, or the source's definition, or NULL; false: the call has failed. */
 static bool prepare_persist(struct call *c, const struct migration_args *a,
-			    const struct guest_def *def, struct guest_def **ret)
+			    const rpc_cookie *cookie, const struct guest_def *def,
+			    struct guest_def **ret)
 {
+	const char *name = a->persist_xml ? "persistent_xml" : "cookie: definition";
+	const char *text = a->persist_xml ? a->persist_xml
+					  : mig_cookie_definition(cookie->rpc_cookie_val,
+								  cookie->rpc_cookie_len);
 	struct guest_def *p;
 
-	if (!a->persist_xml || !(a->flags & MIG_PERSIST_DEST))
+	if (!text || !(a->flags & MIG_PERSIST_DEST))
 		return true;
-	p = migration_parse_xml(c, "persistent_xml", a->persist_xml);
+	p = migration_parse_xml(c, name, text);
 	if (!p)
 		return false;
 	if (memcmp(p->uuid, def->uuid, DEF_UUID_SIZE) != 0) {
-		call_fail(c, RPC_ERR_INVALID_ARG, "persistent_xml: <uuid> is another domain's");
+		call_fail(c, RPC_ERR_INVALID_ARG, "%s: <uuid> is another domain's", name);
 		def_free(p);
 		return false;
 	}
@@ -325,7 +328,7 @@ static void proc_prepare(struct call *c, void *args)
 	}
 	def = migration_parse_xml(c, "destination_xml", a.xml);
 	if (!def || !rename_def(c, def, a.dname) || !prepare_check(c, def, &cookie) ||
-	    !prepare_persist(c, &a, def, &persist))
+	    !prepare_persist(c, &a, &in->cookie, def, &persist))
 		return;
 	prepare_start(c, &cookie, &a, &def, &persist);
 }

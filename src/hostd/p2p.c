@@ -396,8 +396,12 @@ void p2p_start(struct call *c, struct dom *d, const struct migration_args *a, co
 		return;
 	}
 	p->id = cookie.id;
-	p->cookie = mig_cookie_print(&cookie, &p->cookie_len);
-	p->busy = p->cookie && !uv_queue_work(h->loop, &p->work, on_prepare, on_prepared);
+	p->cookie = migration_begin_cookie(c, d, a->flags, &cookie, &p->cookie_len);
+	if (!p->cookie) { /* told */
+		p2p_free(p);
+		return;
+	}
+	p->busy = !uv_queue_work(h->loop, &p->work, on_prepare, on_prepared);
 	if (!p->busy)
 		give_up(p, RPC_ERR_NO_MEMORY, "no memory");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Cookies: what a client carries from one daemon to the other, as text. Each key once, in this
- * order, nothing else; so a cookie that is read and printed again is the same octets.
+ * order, nothing else; so a cookie that is read and printed again is the same octets. The guest's
+ * definition may follow, which only the destination's daemon reads.
  */
 #include "migrate/migrate.h"
 
@@ -40,6 +41,27 @@ char *mig_cookie_print(const struct mig_cookie *c, size_t *ret_len)
 		return NULL;
 	*ret_len = (size_t)n;
 	return text;
+}
+
+int mig_cookie_add(char **cookie, size_t *len, const char *definition)
+{
+	size_t n = strlen(definition);
+	char *both = *len + n + 2 > MIG_COOKIE_MAX ? NULL : realloc(*cookie, *len + n + 2);
+
+	if (!both)
+		return *len + n + 2 > MIG_COOKIE_MAX ? E2BIG : ENOMEM;
+	both[*len] = '\0';
+	memcpy(both + *len + 1, definition, n + 1);
+	*cookie = both;
+	*len += n + 2;
+	return 0;
+}
+
+const char *mig_cookie_definition(const char *data, size_t len)
+{
+	const char *end = len && data[len - 1] == '\0' ? memchr(data, '\0', len - 1) : NULL;
+
+	return end && !memchr(end + 1, '\0', (size_t)(data + len - 1 - (end + 1))) ? end + 1 : NULL;
 }
 
 /* What is left to be read; wrong: the key at which it could not be. */
@@ -149,7 +171,9 @@ int mig_cookie_parse(const char *data, size_t len, struct mig_cookie *ret, char 
 	struct reader r = { .p = data };
 	char what[64];
 
-	if (len && data[len - 1] == '\0')
+	if (mig_cookie_definition(data, len))
+		len = strlen(data);
+	else if (len && data[len - 1] == '\0')
 		len--;
 	if (len > COOKIE_MAX)
 		return wrong(text, room, "it is too long");

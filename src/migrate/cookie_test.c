@@ -86,6 +86,34 @@ static void what_is_wrong_is_named_and_gives_nothing(void **state)
 	}
 }
 
+static void a_definition_comes_along_whole_or_not_at_all(void **state)
+{
+	struct mig_cookie c = { .guest = "tick", .host = { .name = "here" } }, again;
+	char text[MIG_WHY_MAX], *cookie, *huge = calloc(1, MIG_COOKIE_MAX);
+	size_t len;
+
+	(void)state;
+	assert_non_null(huge);
+	memset(huge, 'x', MIG_COOKIE_MAX - 1);
+	cookie = mig_cookie_print(&c, &len);
+	assert_non_null(cookie);
+	assert_null(mig_cookie_definition(cookie, len));
+	assert_null(mig_cookie_definition(cookie, len + 1));
+	assert_int_equal(mig_cookie_add(&cookie, &len, huge), E2BIG);
+	assert_int_equal(mig_cookie_add(&cookie, &len, "<domain/>"), 0);
+	assert_string_equal(mig_cookie_definition(cookie, len), "<domain/>");
+	assert_int_equal(mig_cookie_parse(cookie, len, &again, text, sizeof(text)), 0);
+	assert_string_equal(again.guest, "tick");
+	/* cut short; and with a NUL in it */
+	assert_null(mig_cookie_definition(cookie, len - 1));
+	assert_int_equal(mig_cookie_parse(cookie, len - 1, &again, text, sizeof(text)), EINVAL);
+	cookie[len - 4] = '\0';
+	assert_null(mig_cookie_definition(cookie, len));
+	assert_int_equal(mig_cookie_parse(cookie, len, &again, text, sizeof(text)), EINVAL);
+	free(cookie);
+	free(huge);
+}
+
 static void names_up_to_their_bounds_are_taken(void **state)
 {
 	static const struct {
@@ -115,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_printed_reads_the_same),
 		cmocka_unit_test(what_is_wrong_is_named_and_gives_nothing),
+		cmocka_unit_test(a_definition_comes_along_whole_or_not_at_all),
 		cmocka_unit_test(names_up_to_their_bounds_are_taken),
 	};
 

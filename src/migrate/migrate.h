@@ -31,6 +31,7 @@
 #define MIG_HISTORY_MAX 1000u	 /* done, kept for who asks what became of them */
 #define MIG_BLOB_MAX (24u << 20) /* octets of a STATE: configuration and image */
 
+#define MIG_COOKIE_MAX (4u << 20)		/* octets, with the definition: libvirt's limit */
 #define MIG_EPOCH_MAX ((uint64_t)INT64_MAX - 3) /* of a guest; more is nobody's */
 
 enum mig_side { MIG_SOURCE, MIG_DESTINATION };
@@ -101,7 +102,17 @@ struct mig_cookie {
 
 /* To text, NUL-terminated, to be freed; NULL: no memory. *ret_len without the NUL. */
 char *mig_cookie_print(const struct mig_cookie *c, size_t *ret_len);
-/* 0; EINVAL: text (room octets) says which line or key; a NUL at the end is allowed. */
+/*
+ * Appends, after a NUL, what the guest is defined as at the source, as the destination is to define
+ * it: XML, with a NUL at its end. 0; E2BIG: the cookie would be longer than MIG_COOKIE_MAX; ENOMEM.
+ */
+int mig_cookie_add(char **cookie, size_t *len, const char *definition);
+/* That definition, borrowed; NULL: there is none. */
+const char *mig_cookie_definition(const char *data, size_t len);
+/*
+ * 0; EINVAL: text (room octets) says which line or key; a NUL at the end is allowed, and what
+ * mig_cookie_add has appended.
+ */
 int mig_cookie_parse(const char *data, size_t len, struct mig_cookie *ret, char *text, size_t room);
 
 /* ---- the journal's rows ---- */

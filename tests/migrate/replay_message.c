@@ -64,17 +64,21 @@ static bool hears_it(struct party *p, unsigned int kind)
 	return true;
 }
 
-/* The source hears from a FAILED that the code does not say; of its own ABORT it hears the same. */
-static bool tell_abort(struct replay *r)
+/*
+ * What one hears from a message that the code does not say, it hears from the answer to what it
+ * says itself: the source to its ABORT, in place of FAILED; the destination to its question, in
+ * place of ABORT.
+ */
+static bool hears_otherwise(struct party *p, unsigned int kind)
 {
-	struct said *said = &r->s.said[MIG_MSG_ABORT];
+	struct said *said = &p->said[kind];
 
-	if (!r->s.wanted[MIG_MSG_ABORT] || !r->d.m)
+	if (!p->m || !p->wanted[kind] || !party_peer(p)->m)
 		return true;
-	if (!deliver(&r->s, MIG_MSG_ABORT) || said->way != WAY_MADE || said->answer != MIG_ANS_OK)
-		return differs(r, "the source is not told");
+	if (!deliver(p, kind) || said->way != WAY_MADE || said->answer != MIG_ANS_OK)
+		return differs(p->r, "%s is not told", p->name);
 	said->way = WAY_SENT;
-	return hears_it(&r->s, MIG_MSG_ABORT);
+	return hears_it(p, kind);
 }
 
 /*
@@ -86,7 +90,7 @@ static bool answers_it(struct party *from, unsigned int kind, enum mig_answer ex
 	struct said *said = &from->said[kind];
 
 	if (said->needless)
-		return kind != MIG_MSG_FAILED || tell_abort(from->r);
+		return kind != MIG_MSG_FAILED || hears_otherwise(&from->r->s, MIG_MSG_ABORT);
 	if ((said->way != WAY_MADE || said->answer != expected) && !deliver(from, kind))
 		return false;
 	if (said->way != WAY_MADE)
@@ -103,7 +107,9 @@ static bool answers_it(struct party *from, unsigned int kind, enum mig_answer ex
 
 static bool takes_it(struct party *from, unsigned int kind)
 {
-	if (!from->said[kind].needless && !deliver(from, kind))
+	if (from->said[kind].needless)
+		return kind != MIG_MSG_ABORT || hears_otherwise(&from->r->d, MSG_QUESTION);
+	if (!deliver(from, kind))
 		return false;
 	/* Whoever says that it took it must not hear that all is done before it is. */
 	return kind != MIG_MSG_TAKEN || from->said[kind].way != WAY_MADE ||

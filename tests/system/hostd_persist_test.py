@@ -235,7 +235,29 @@ def a_guest_that_its_user_paused_while_it_was_sent_stays_paused():
         equal(p.b.state("g"), "running")
 
 
+# ---- what runs, and what is defined ----
+
+def what_is_defined_for_its_next_start_comes_along():
+    """The guest was defined anew while it ran: so it is at its destination, whoever drives."""
+    ways = (["virsh"], ["virsh", "--p2p"], ["drover"])
+    with pair() as p:
+        p.create(how="define")
+        p.a.virsh("define", persistent_xml(p))
+        here, there = p.a, p.b
+        for way, *flags in ways:
+            if way == "virsh":
+                here.virsh("migrate", *KEEPS, *flags, "g", there.uri())
+            else:
+                subprocess.run([lib.DROVER, "migrate", *KEEPS, *flags, "-c", here.uri(), "g",
+                                there.uri()], check=True, timeout=lib.TIMEOUT)
+            assert TITLE not in there.virsh("dumpxml", "g").out
+            assert TITLE in there.virsh("dumpxml", "--inactive", "g").out, way
+            until(lambda h=here: not h.names("--all"), "its source has forgotten it")
+            here, there = there, here
+
+
 CASES = [
+    what_is_defined_for_its_next_start_comes_along,
     killed_when_it_has_prepared_it_keeps_nothing,
     killed_when_it_begins_to_receive_it_keeps_nothing,
     killed_when_the_guest_was_given_to_it_it_defines_what_was_said,
