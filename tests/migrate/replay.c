@@ -185,10 +185,19 @@ void party_start(struct party *p)
 	party_flush(p);
 }
 
+void replies_are_lost(struct party *p)
+{
+	for (enum call c = CALL_PREPARE; c < CALLS_; c++) {
+		if ((p == &p->r->d) == (c == CALL_PREPARE || c == CALL_FINISH))
+			p->r->asked[c].awaited = REPLY_NONE;
+	}
+}
+
 void party_kill(struct party *p)
 {
 	struct said *said = party_peer(p)->said;
 
+	replies_are_lost(p);
 	migrator_free(p->m);
 	p->m = NULL;
 	memset(p->due, 0, sizeof(p->due));

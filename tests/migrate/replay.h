@@ -37,9 +37,12 @@ struct said {
 };
 
 /* A call of a client. */
+enum reply { REPLY_NONE, REPLY_OK, REPLY_ERROR, REPLY_ANY };
+
 struct asked {
 	bool replied;
 	int err;
+	enum reply awaited; /* the model has replied, the code not yet */
 };
 
 struct party {
@@ -95,6 +98,8 @@ bool differs(struct replay *r, const char *fmt, ...) __attribute__((format(print
 void party_start(struct party *p);
 void party_kill(struct party *p);
 void party_flush(struct party *p);
+/* Its connection to the client is gone: nobody waits for what it has not replied yet. */
+void replies_are_lost(struct party *p);
 enum mig_phase party_phase(const struct party *p);
 struct party *party_peer(struct party *p);
 bool deliver(struct party *from, unsigned int kind);
@@ -117,6 +122,7 @@ void all_is_there(struct replay *r);
 void death_is_known(struct party *p);
 
 /* replay_client.c */
+bool replies_came(struct replay *r);
 extern const struct step client_steps[];
 
 /* replay_message.c */

@@ -485,6 +485,8 @@ bool replay_end(struct replay *r, bool s_moved, bool d_moved, unsigned int s_gue
 		return differs(r, "at the source it is in state %d", r->s_guest);
 	if (r->d_guest != d_guest)
 		return differs(r, "at the destination it is in state %d", r->d_guest);
+	if (!replies_came(r))
+		return false;
 	return expect(r, lost || (r->s_guest == GUEST_RUNS) + (r->d_guest == GUEST_RUNS) == 1,
 		      "it is not in one place");
 }

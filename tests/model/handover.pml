@@ -27,14 +27,19 @@
 
 /*
  * TRACE, for a simulation: each step says its name, and what is not said on the way is told by the
- * last line. Faults begin after AT of them, and are GAP apart. (tests/migrate/replay.c does the
- * same steps with the code.)
+ * last line. With AT, faults begin after AT of them, and are GAP apart. (tests/migrate/replay.h does
+ * the same steps with the code.)
  */
-#ifdef TRACE
-#define SAY(step) printf("@"); printf(step); printf("\n"); steps++;
-#define END	  printf("@end %d %d %d %d %d\n", s_moved, d_moved, s_guest, d_guest, lost);
+#ifdef AT
 short steps = 0;
 short next = AT;
+#define STEP steps++;
+#else
+#define STEP
+#endif
+#ifdef TRACE
+#define SAY(step) printf("@"); printf(step); printf("\n"); STEP
+#define END	  printf("@end %d %d %d %d %d\n", s_moved, d_moved, s_guest, d_guest, lost);
 bit received = 0;
 #define RECEIVED received = 1;
 /* The code is stricter here: with an arbiter, STATE is said once all memory is there. */
@@ -172,7 +177,7 @@ bit quiet = 0;
 #else
 #define READ_S(call) skip
 #define READ_D(call) skip
-#ifdef TRACE
+#ifdef AT
 #define FAULT faults > 0 && steps >= next
 #define SPEND faults--; next = steps + GAP
 #else

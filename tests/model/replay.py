@@ -24,7 +24,7 @@ import sys
 import tempfile
 import textwrap
 
-from run import HERE, MISTAKES
+from run import HERE, MISTAKES, pan_of
 
 RUNS = os.path.join(HERE, 'runs.txt')
 KINDS = {'plain': [], 'arbiter': ['ARBITER'], 'short': ['ARBITER', 'SHORT_CLIENT'],
@@ -37,18 +37,31 @@ NEVER = {'s begin refused', 'd prepare refused'}
 NOT_THE_CODES = {'RETURN_AFTER_RUN', 'PUT_WITHOUT_COMPARING'}
 
 
-def play(kind, seed, mistake=''):
-    """One run: its steps, the last one "end …"; a broken model's may lack it."""
+def steps_said(out):
+    return re.findall(r'^ *@(.*)$', out, re.M)
+
+
+def to_harm(macros):
+    """The steps of a broken model's way to its harm; "end …" may be missing."""
+    with tempfile.TemporaryDirectory(prefix='drover-replay-') as folder:
+        subprocess.run(pan_of(folder, macros) + ['-i'], cwd=folder, check=False,
+                       stdout=subprocess.DEVNULL)
+        spin = subprocess.run(['spin', *(f'-D{m}' for m in macros), '-t', '-T', '-k',
+                               'handover.pml.trail', os.path.join(HERE, 'handover.pml')],
+                              cwd=folder, check=False, capture_output=True, text=True)
+    return steps_said(spin.stdout)
+
+
+def play(kind, seed):
+    """One run: its steps, the last one "end …"."""
     r = random.Random(f'{kind} {seed}')
     macros = [*KINDS[kind], 'TRACE', f'FAULTS={r.choice((0, 1, 2, 3, 4, 5))}',
               f'AT={r.randrange(STEPS_MAX)}', f'GAP={r.choice((0, 0, 0, 1, 2, 3, 5, 8))}']
-    if mistake:
-        macros += ['MISTAKE', 'MISTAKE_' + mistake]
     with tempfile.TemporaryDirectory(prefix='drover-replay-') as folder:
         spin = subprocess.run(['spin', *(f'-D{m}' for m in macros), f'-n{seed}', '-T',
                                os.path.join(HERE, 'handover.pml')], cwd=folder, check=False,
                               capture_output=True, text=True)
-    steps = re.findall(r'^@(.*)$', spin.stdout, re.M)
+    steps = steps_said(spin.stdout)
     if not steps:
         raise RuntimeError(spin.stdout + spin.stderr)
     return steps
@@ -114,12 +127,10 @@ def keep(program, pool, n):
     runs = list(zip((kind for kind, _ in jobs), pool.map(lambda job: play(*job), jobs)))
     lines = [f'{kind}: {"; ".join(steps)}' for kind, steps in chosen(runs)]
     for name, _, macros in MISTAKES:
-        kind = 'arbiter' if 'ARBITER' in macros else 'plain'
-        for seed in range(n if name not in NOT_THE_CODES else 0):
-            steps = play(kind, seed, name)
-            if follow(program, [('it', kind, steps)])[0]:
-                lines.append(f'{kind} {name}: {"; ".join(steps)}')
-                break
+        if name not in NOT_THE_CODES:
+            kind = 'arbiter' if 'ARBITER' in macros else 'plain'
+            steps = to_harm([*macros, 'TRACE', 'MISTAKE', 'MISTAKE_' + name])
+            lines.append(f'{kind} {name}: {"; ".join(steps)}')
     with open(RUNS, 'w', encoding='ascii') as f:
         f.write('# Runs of the model: written by replay.py --keep.\n')
         for line in lines:
