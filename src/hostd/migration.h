@@ -129,7 +129,7 @@ void migration_reply(struct host *h, const struct mig_effect *e);
  */
 struct step {
 	struct list link; /* of the migration's steps: freed with it at the latest */
-	struct run *run; /* borrowed; NULL: gone meanwhile */
+	struct run *run;  /* borrowed; NULL: gone meanwhile */
 	struct host *host;
 	struct mig_id id;
 	struct mig_row row; /* as it was when the step was asked for */
