@@ -6,6 +6,7 @@ gone.
 
 Usage: config_refusal_test.py [--kind drover|c] [--only CASE]...
 """
+import contextlib
 import fcntl
 import json
 import os
@@ -156,6 +157,17 @@ def a_lock_that_is_held_is_told_with_its_holder(d):
     h.settled()
 
 
+def locked(path):
+    """The lock's open file. Whoever had it before us has removed its file: then it is not that."""
+    while True:
+        f = open(path, "w")     # pylint: disable=consider-using-with
+        fcntl.flock(f, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(f.fileno())):
+                return f
+        f.close()
+
+
 @case
 def watch_comes_back_to_a_domain_that_was_locked(d):
     h = furnished(d)
@@ -165,8 +177,7 @@ def watch_comes_back_to_a_domain_that_was_locked(d):
         read_until(out, rb" 7 pv1: - -> there\n")
         h.x.write(target, "524288")     # and all that came with the watches is behind us
         read_until(out, rb" b_info.target_memkb: 1048576 -> 524288\n")
-        with open(path, "w") as f:
-            fcntl.flock(f, fcntl.LOCK_EX)
+        with locked(path):
             h.x.write(target, "524289")
             read_until(out, rb" 7 pv1: there -> cannot be told \([^\n]*held by[^\n]*\n")
             os.unlink(path)
