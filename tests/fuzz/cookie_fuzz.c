@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mig_cookie c;
 	char text[MIG_WHY_MAX] = "", *printed;
+	const char *definition;
 	size_t len;
 
 	if (mig_cookie_parse((const char *)data, size, &c, text, sizeof(text))) {
@@ -34,7 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	printed = mig_cookie_print(&c, &len);
 	if (!printed)
 		return 0;
-	if (size && !data[size - 1])
+	definition = mig_cookie_definition((const char *)data, size);
+	if (definition && mig_cookie_add(&printed, &len, definition)) {
+		free(printed);
+		return 0;
+	}
+	if (!definition && size && !data[size - 1])
 		size--;
 	must(len == size && memcmp(printed, data, len) == 0, "printed it is another one");
 	free(printed);
