@@ -134,6 +134,17 @@ int defs_write(const struct host *h, const struct guest_def *def)
 	return defs_file_write(h->defs_dir, name, text, strlen(text));
 }
 
+int defs_take(const struct host *h, const uint8_t uuid[DEF_UUID_SIZE], const char *path)
+{
+	__attribute__((cleanup(fd_closep))) int dirfd = open_dir(h->defs_dir);
+	char name[NAME_LEN];
+
+	if (dirfd < 0)
+		return dirfd;
+	file_name(uuid, ".xml", name);
+	return renameat(AT_FDCWD, path, dirfd, name) || fsync(dirfd) ? -errno : 0;
+}
+
 static int remove_file(const struct host *h, const char *name)
 {
 	__attribute__((cleanup(fd_closep))) int dirfd = open_dir(h->defs_dir);

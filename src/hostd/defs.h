@@ -21,6 +21,11 @@
 int defs_load(struct host *h);
 /* Durable on return. < 0: the system's error, logged; the former one is still there. */
 int defs_write(const struct host *h, const struct guest_def *def);
+/*
+ * The same of a file that is written and synced already, on the same file system: it is moved here,
+ * which takes no room. < 0: the system's error; both files are as they were.
+ */
+int defs_take(const struct host *h, const uint8_t uuid[DEF_UUID_SIZE], const char *path);
 int defs_remove(const struct host *h, const uint8_t uuid[DEF_UUID_SIZE]);
 int defs_set_autostart(const struct host *h, const uint8_t uuid[DEF_UUID_SIZE], bool on);
 

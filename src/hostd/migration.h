@@ -100,6 +100,8 @@ void run_destroy(struct run *r, const struct mig_effect *e);
  * system's error, logged. Harmless where there is no file.
  */
 int run_keep_write(struct run *r);
+/* The file becomes the guest's definition, as it is. < 0: it does not, and is there still. */
+int run_keep_define(struct run *r);
 void run_keep_remove(struct run *r);
 /*
  * Source: that its user has paused the guest while it is sent, or lets it run again: also for a

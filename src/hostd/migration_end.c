@@ -26,16 +26,19 @@ DEFINE_CLEANUP(struct guest_def *, def_free)
 static int define_here(struct host *h, struct run *run, struct dom *d)
 {
 	CLEANUP(def_free) struct guest_def *def = NULL;
-	bool had = d->persistent;
+	bool had = d->persistent, is_kept = run && run->persist;
 	int r;
 
-	if (run && run->persist)
+	if (is_kept)
 		def = TAKE(run->persist);
 	else if (!had && d->live)
 		def = def_copy(d->live);
 	if (!def)
 		return 0; /* it was done before */
-	r = defs_write(h, def);
+	/* What is on disk already needs no room to be what it is from now on. */
+	r = is_kept ? run_keep_define(run) : -ENOENT;
+	if (r)
+		r = defs_write(h, def);
 	if (r) {
 		log_error("domain %s: it has moved here, but cannot be defined", d->name);
 		return r;

@@ -67,6 +67,24 @@ int run_keep_write(struct run *r)
 	return defs_file_write(dir, name, text, strlen(text));
 }
 
+int run_keep_define(struct run *r)
+{
+	CLEANUP(text_free) char *dir = r->kept ? keep_dir(r->host) : NULL;
+	CLEANUP(text_free) char *path = NULL;
+	char name[KEEP_NAME_MAX];
+	int err;
+
+	if (!dir)
+		return -ENOENT;
+	keep_name(&r->id, name);
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return -ENOMEM;
+	err = defs_take(r->host, r->uuid, path);
+	if (!err)
+		r->kept = false;
+	return err;
+}
+
 /* Not synced: one that is there again after a loss of power has no migration, and is swept. */
 static void remove_file(const char *dir, const char *name)
 {

@@ -256,8 +256,26 @@ def what_is_defined_for_its_next_start_comes_along():
             here, there = there, here
 
 
+def what_was_kept_becomes_the_definition_and_needs_no_room_again():
+    with pair() as p:
+        p.create(how="define")
+        seen = []
+
+        def look(_link):
+            path, = (p.b.dir + "/state/incoming/" + name for name in kept(p.b))
+            seen.append(os.stat(path).st_ino)
+            return rpcproxy.FORWARD
+
+        p.proxies[1].rules.append(rpcproxy.Rule("reply", PREPARE, look))
+        over(p, migrate(p, through="xen+unix:///system?socket=%s/front" % p.b.dir))
+        is_defined_there(p)
+        file, = (e for e in os.scandir(p.b.dir + "/state/domains") if e.name.endswith(".xml"))
+        equal([file.stat().st_ino], seen)
+
+
 CASES = [
     what_is_defined_for_its_next_start_comes_along,
+    what_was_kept_becomes_the_definition_and_needs_no_room_again,
     killed_when_it_has_prepared_it_keeps_nothing,
     killed_when_it_begins_to_receive_it_keeps_nothing,
     killed_when_the_guest_was_given_to_it_it_defines_what_was_said,
