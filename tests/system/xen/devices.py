@@ -101,6 +101,7 @@ class Guest:
     def reads(self, disk, number):
         vdev = (202 << 8) + 16 * (ord(disk[-1]) - ord("a"))
         until(lambda: self.state("vbd", vdev) == ("4", "4"), "%s is connected" % disk, TIMEOUT)
+        # the kernel makes the node just after it says so, and nothing in this guest hears of it
         self.ask("for i in $(seq 50); do [ -b /dev/%s ] && break; sleep 0.2; done" % disk)
         said = self.ask("echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/%s" % disk)
         want = hashlib.sha256(content(number)).hexdigest()
