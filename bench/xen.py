@@ -193,7 +193,7 @@ def page(found, about, loads, guests):
     return "\n".join([
         "# Figures from real Xen",
         "",
-        f"Made by `make results`, {rounds} rounds with {guests} guests, "
+        f"Made by `make results`, --rounds {rounds} --guests {guests}, "
         f"{datetime.date.today().isoformat()}.",
         "",
         "On each host boots Debian's Xen with a Linux dom0 in an emulated machine; it has one of",

@@ -147,7 +147,7 @@ bool step_message(struct replay *r, const char *who, const char *verb, const cha
 
 	if (kind == MSG_KINDS)
 		return differs(r, "the step is not known");
-	if (p == &r->s && who[0] == 's')
+	if (p == &r->s)
 		transfer_cancel(r);
 	if (strcmp(verb, "takes") == 0)
 		return takes_it(party_peer(p), kind);

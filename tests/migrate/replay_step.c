@@ -64,7 +64,6 @@ void guest_destroy(struct party *p)
 void all_is_there(struct replay *r)
 {
 	struct party *d = &r->d;
-
 	bool received = r->d_guest == GUEST_FULL || (r->has_all && r->d_guest == GUEST_DEAD);
 
 	if (party_phase(d) != MIG_RECEIVING || !received || !r->d_state)
@@ -390,20 +389,16 @@ static bool d_hears_arbiter(struct replay *r)
 	return hears_the_arbiter(&r->d);
 }
 
-static bool loses_arbiter(struct party *p)
-{
-	p->arbiter_served = false;
-	return true;
-}
-
 static bool n_loses_s_arbiter(struct replay *r)
 {
-	return loses_arbiter(&r->s);
+	r->s.arbiter_served = false;
+	return true;
 }
 
 static bool n_loses_d_arbiter(struct replay *r)
 {
-	return loses_arbiter(&r->d);
+	r->d.arbiter_served = false;
+	return true;
 }
 
 static const struct step steps[] = {
